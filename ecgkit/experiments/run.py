@@ -34,7 +34,7 @@ class Run:
         task: Task of the data set, for example "superdiagnostic".
         model: Name for `ecgkit.models.create`; for methods without a network, "none".
         method: How the model is trained: "supervised", "naive", "wavelet_nn", ...
-        protocol: "paper" follows the paper in full, "reduced" is cheaper, "quick" is for continuous integration.
+        protocol: "paper" follows the paper in full, "reduced" is cheaper, "quick" is for automated checks.
         seed: Seed of weights, shuffling and windows.
         sampling_rate_hz: Sampling rate of the signals in Hz.
         params: Everything else that changes the result, as plain numbers, texts or lists.
