@@ -1,5 +1,12 @@
 """Metrics of multi-label classifiers, their error bars, and tests between them."""
 
+from ecgkit.evaluation.bootstrap import (
+    BootstrapResult,
+    PairedBootstrapResult,
+    bootstrap,
+    paired_bootstrap,
+    paper_notation,
+)
 from ecgkit.evaluation.ranking import (
     FmaxResult,
     class_aucs,
@@ -9,4 +16,16 @@ from ecgkit.evaluation.ranking import (
     micro_auc,
 )
 
-__all__ = ["FmaxResult", "class_aucs", "fmax", "fmax_with_threshold", "macro_auc", "micro_auc"]
+__all__ = [
+    "BootstrapResult",
+    "FmaxResult",
+    "PairedBootstrapResult",
+    "bootstrap",
+    "class_aucs",
+    "fmax",
+    "fmax_with_threshold",
+    "macro_auc",
+    "micro_auc",
+    "paired_bootstrap",
+    "paper_notation",
+]
