@@ -1,0 +1,37 @@
+"""ECG signals: reading records, filters, sampling rates, windows and plots.
+
+Records are arrays of shape (leads, samples) in mV; batches have the shape (batch, lead, time).
+"""
+
+from ecgkit.signals.filters import bandpass
+from ecgkit.signals.header import Header, SignalLine, parse_header, read_header
+from ecgkit.signals.leads import normalise_lead, standard_order
+from ecgkit.signals.patient import age_from_text, codes_from_text, comment_fields, sex_from_text
+from ecgkit.signals.read import read_digital, read_record
+from ecgkit.signals.record import STANDARD_LEADS, Record
+from ecgkit.signals.resampling import crop_first, resample, resample_cubic
+from ecgkit.signals.windows import aggregate, evaluation_starts, random_windows
+
+__all__ = [
+    "STANDARD_LEADS",
+    "Header",
+    "Record",
+    "SignalLine",
+    "age_from_text",
+    "aggregate",
+    "bandpass",
+    "codes_from_text",
+    "comment_fields",
+    "crop_first",
+    "evaluation_starts",
+    "normalise_lead",
+    "parse_header",
+    "random_windows",
+    "read_digital",
+    "read_header",
+    "read_record",
+    "resample",
+    "resample_cubic",
+    "sex_from_text",
+    "standard_order",
+]
