@@ -1,4 +1,4 @@
-"""Metrics of multi-label classifiers, their error bars, and tests between them."""
+"""Metrics of classifiers, their error bars, and tests between them."""
 
 from ecgkit.evaluation.bootstrap import (
     BootstrapResult,
@@ -6,6 +6,18 @@ from ecgkit.evaluation.bootstrap import (
     bootstrap,
     paired_bootstrap,
     paper_notation,
+    resample_counts,
+)
+from ecgkit.evaluation.metrics import (
+    BetaScores,
+    accuracy,
+    apply_thresholds,
+    exact_match,
+    f1,
+    f_beta_g_beta,
+    optimal_thresholds,
+    precision,
+    recall,
 )
 from ecgkit.evaluation.ranking import (
     FmaxResult,
@@ -15,17 +27,39 @@ from ecgkit.evaluation.ranking import (
     macro_auc,
     micro_auc,
 )
+from ecgkit.evaluation.significance import (
+    MeanInterval,
+    SeedComparison,
+    compare_seeds,
+    holm,
+    mean_interval,
+)
 
 __all__ = [
+    "BetaScores",
     "BootstrapResult",
     "FmaxResult",
+    "MeanInterval",
     "PairedBootstrapResult",
+    "SeedComparison",
+    "accuracy",
+    "apply_thresholds",
     "bootstrap",
     "class_aucs",
+    "compare_seeds",
+    "exact_match",
+    "f1",
+    "f_beta_g_beta",
     "fmax",
     "fmax_with_threshold",
+    "holm",
     "macro_auc",
+    "mean_interval",
     "micro_auc",
+    "optimal_thresholds",
     "paired_bootstrap",
     "paper_notation",
+    "precision",
+    "recall",
+    "resample_counts",
 ]
