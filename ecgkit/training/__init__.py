@@ -1,0 +1,20 @@
+"""Training and prediction with plain PyTorch loops."""
+
+from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
+from ecgkit.training.data import DeviceData, Scaler, choose_device, fit_scaler, to_device
+from ecgkit.training.loop import TrainConfig, Training, train_classifier
+from ecgkit.training.predict import predict
+
+__all__ = [
+    "DeviceData",
+    "Scaler",
+    "TrainConfig",
+    "Training",
+    "choose_device",
+    "fit_scaler",
+    "load_checkpoint",
+    "predict",
+    "save_checkpoint",
+    "to_device",
+    "train_classifier",
+]

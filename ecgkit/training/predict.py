@@ -1,0 +1,84 @@
+"""Predictions for whole records, from windows that overlap by half."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from ecgkit.signals.windows import aggregate, evaluation_starts
+from ecgkit.training.data import DeviceData, Scaler
+
+__all__ = ["predict", "window_samples"]
+
+
+def window_samples(window_s: float, data: DeviceData) -> int:
+    """Samples of a window of `window_s` seconds, at most the length of the records."""
+    return min(max(1, round(window_s * data.sampling_rate_hz)), data.signals.shape[2])
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    data: DeviceData,
+    scaler: Scaler,
+    window_s: float = 2.5,
+    how: Literal["max", "mean"] = "max",
+    bf16: bool = False,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Probabilities for every record.
+
+    The record is cut into windows that overlap by half, the model sees each, and the element-wise maximum
+    (or mean) over the windows of a record counts. Windows that begin in the zero padding after a short
+    record are left out.
+
+    Args:
+        model: (B, leads, T) -> (B, K) logits, on the device of the data.
+        data: N records.
+        scaler: The one that the model was trained with.
+        window_s: Length of a window in seconds.
+        how: "max" for labels, "mean" for age and sex.
+        bf16: Forward pass in bfloat16.
+        batch_size: Records at a time.
+
+    Returns:
+        Probabilities, float32, shape (N, K).
+
+    Source:
+        PTB-XL benchmark (Strodthoff et al., 2021), Appendix I.
+    """
+    was_training = model.training
+    model.eval()
+    window = window_samples(window_s, data)
+    starts = torch.tensor(evaluation_starts(data.signals.shape[2], window), device=data.device)
+    columns = starts[:, None] + torch.arange(window, device=data.device)  # (W, window)
+    parts = []
+    for first in range(0, len(data), batch_size):
+        block = data.signals[first : first + batch_size]  # (B, leads, T)
+        windows = block[:, :, columns].permute(0, 2, 1, 3)  # (B, W, leads, window)
+        batch, count, leads, _ = windows.shape
+        with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
+            logits = model(scaler(windows.reshape(batch * count, leads, window), data.mv_per_unit))
+        scores = logits.float().sigmoid().reshape(batch, count, -1)  # (B, W, K)
+        if data.lengths is not None:
+            scores = _without_padding(scores, starts, data.lengths[first : first + batch_size], window, how)
+        parts.append(aggregate(scores, how).cpu())
+    model.train(was_training)
+    return torch.cat(parts).numpy()
+
+
+def _without_padding(
+    scores: torch.Tensor, starts: torch.Tensor, lengths: torch.Tensor, window: int, how: str
+) -> torch.Tensor:
+    """Repeat the first window's score in place of windows that lie more than half in the padding.
+
+    For the mean, the score of the padded windows becomes the mean of the others, so neither changes it.
+    """
+    real = (starts[None, :] + window // 2 < lengths[:, None]) | (starts[None, :] == 0)  # (B, W)
+    weight = real.float()[..., None]
+    if how == "max":
+        filler = scores[:, :1]
+    else:
+        filler = (scores * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+    return torch.where(real[..., None], scores, filler)
