@@ -11,7 +11,13 @@ import pandas as pd
 
 from ecgkit.signals.record import STANDARD_LEADS
 
-__all__ = ["Contents", "DataSource", "ECGDataset", "Labels"]
+__all__ = ["Contents", "DataSource", "ECGDataset", "Labels", "known_records"]
+
+
+def known_records(labels: np.ndarray) -> np.ndarray:
+    """Which rows hold a label: at least one 1, or a finite number where labels are float; bool, (N,)."""
+    present = np.isfinite(labels) if labels.dtype.kind == "f" else labels != 0
+    return np.asarray(present.any(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +70,8 @@ class DataSource:
     2. Write ``describe(root, sampling_rate_hz, files)``: it parses the tables or headers and returns
        :class:`Contents`. It runs once, at conversion; the store keeps what it returns, so it may be slow.
     3. Write, if the records are not plain WFDB, ``read(path, sampling_rate_hz)``: a function of module level
-       (worker processes call it) that returns ``(values, mv_per_value)``, values of shape (12, samples), leads
-       in standard order, of any number type, so that ``values * mv_per_value`` is in mV. It resamples
+       (worker processes call it) that returns ``(values, mv_per_value)``: values of shape (12, samples),
+       leads in standard order, of any number type, so that ``values * mv_per_value`` is in mV. It resamples
        or crops if the data set has to. The default, :func:`ecgkit.datasets.store.read_wfdb`, checks the rate
        and passes integers through untouched.
     4. Register the DataSource in ``ecgkit/datasets/__init__.py`` and in ``tests/test_dataset_contract.py``.
@@ -152,9 +158,7 @@ class ECGDataset:
         if len(self.lengths) != n:
             object.__setattr__(self, "lengths", np.full(n, samples, np.int32))
         if len(self.known) != n:
-            labels = self.labels
-            known = np.isfinite(labels) if labels.dtype.kind == "f" else labels != 0
-            object.__setattr__(self, "known", known.any(axis=1))
+            object.__setattr__(self, "known", known_records(self.labels))
 
     def __getattr__(self, name: str) -> Any:
         # Python comes here only when `signals` is not set: in a subset whose rows were not yet needed.
