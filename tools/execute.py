@@ -1,0 +1,173 @@
+"""Execute the notebooks with papermill, two at a time, and keep what has not changed.
+
+    python tools/execute.py [--data synthetic|ptbxl] [--profile quick|full] [--force] [PATH.md ...]
+
+Results: _build/executed/<data>-<profile>/<part>/NN_name.ipynb and times.json beside them. A notebook is
+executed again when its source, the package, the parameters, the recorded runs or the versions have changed.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import nbformat
+from bookinfo import BUILD, ROOT, sources
+
+from notebooks import read_source
+
+__all__ = ["accepts", "execute", "execute_all"]
+
+SEED = 0
+
+
+def _hash_of(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def state_of_the_code() -> str:
+    """Hash of all that a notebook's outputs depend on beside its own text."""
+    package = [p for p in (ROOT / "ecgkit").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    results = [p for p in (ROOT / "results").rglob("*") if p.is_file() and ".state" not in p.parts]
+    versions = [
+        platform.python_version(),
+        *(installed(n) for n in ("torch", "numpy", "pandas", "matplotlib")),
+    ]
+    return _hash_of(package + results) + " ".join(versions) + Path(__file__).read_text(encoding="utf-8")
+
+
+def accepts(source: Path, data: str) -> bool:
+    """Whether a notebook runs on this data set: synthetic, or listed under `ecgkit: data:` in its front matter."""
+    return data == "synthetic" or data in read_source(source).metadata.ecgkit.get("data", [])
+
+
+def _failing_cell(path: Path) -> str:
+    if not path.exists():
+        return "no cell was run"
+    for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                trace = "\n".join(output.traceback[-3:])
+                what = f"{output.ename}: {output.evalue}"
+                return f"cell {number} ({cell.get('id', '')}), {what}\n{cell.source}\n{trace}"
+    return "no cell shows an error: the kernel died or ran out of time"
+
+
+def execute(source: Path, data: str, profile: str, force: bool, code: str) -> dict:
+    """Execute one notebook, or take it from the cache. Returns its entry for times.json.
+
+    Raises:
+        RuntimeError: When a cell fails; names the notebook and the cell.
+    """
+    name = source.relative_to(ROOT).as_posix()
+    data = data if accepts(source, data) else "synthetic"
+    parameters = {"PROFILE": profile, "DATA": data, "SEED": SEED}
+    root = os.environ.get("ECGKIT_DATA", "") if data != "synthetic" else ""
+    key = hashlib.sha256(f"{source.read_text()}{parameters}{root}{code}".encode()).hexdigest()[:24]
+    kept, entry = BUILD / "cache" / f"{key}.ipynb", BUILD / "cache" / f"{key}.json"
+    if force or not (kept.exists() and entry.exists()):
+        work = BUILD / "work" / key
+        work.mkdir(parents=True, exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        notebook = read_source(source)
+        nbformat.write(notebook, work / "in.ipynb")
+        values = [
+            part for k, v in parameters.items() for part in ("-r" if isinstance(v, str) else "-p", k, str(v))
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "papermill",
+            str(work / "in.ipynb"),
+            str(work / "out.ipynb"),
+            *values,
+        ]
+        command += [
+            "-k",
+            "python3",
+            "--cwd",
+            str(source.parent),
+            "--no-progress-bar",
+            "--execution-timeout",
+            "1800",
+        ]
+        environment = {"ECGKIT_RESULTS": str(ROOT / "results"), "OMP_NUM_THREADS": "1", **os.environ}
+        environment.pop("MPLBACKEND", None)  # the kernel's own backend puts the figures on the page
+        start = time.perf_counter()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            raise RuntimeError(f"{name} failed in {_failing_cell(work / 'out.ipynb')}\n{done.stderr[-1500:]}")
+        _tidy(work / "out.ipynb", notebook)
+        entry.write_text(json.dumps({"seconds": round(seconds, 1), "data": data, "profile": profile}))
+        (work / "out.ipynb").replace(kept)
+        shutil.rmtree(work)
+    return {"notebook": name, **json.loads(entry.read_text()), "key": key}
+
+
+def _tidy(path: Path, source: nbformat.NotebookNode) -> None:
+    """Drop papermill's traces, and its cell of parameters where it only repeats the page's own."""
+    notebook = nbformat.read(path, as_version=4)
+    own = next((c.source for c in source.cells if "parameters" in c.metadata.get("tags", [])), "")
+    cells = []
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            lines = [line for line in cell.source.splitlines() if line and not line.startswith("#")]
+            if all(line in own for line in lines):
+                continue
+            cell.metadata = nbformat.NotebookNode(tags=["injected-parameters"])
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        cells.append(cell)
+    notebook.cells = cells
+    notebook.metadata.pop("papermill", None)
+    nbformat.write(notebook, path)
+
+
+def execute_all(data: str, profile: str, force: bool = False, only: list[Path] | None = None) -> Path:
+    """Execute all notebooks, two at a time; returns the folder of the results. Names all that failed."""
+    out = BUILD / "executed" / f"{data}-{profile}"
+    shutil.rmtree(out, ignore_errors=True)
+    code, entries, failures = state_of_the_code(), [], []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        jobs = {s: pool.submit(execute, s, data, profile, force, code) for s in only or sources()}
+        for source, job in jobs.items():
+            try:
+                entry = job.result()
+            except RuntimeError as error:
+                failures.append(str(error))
+                continue
+            target = out / source.parent.name / f"{source.stem}.ipynb"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(BUILD / "cache" / f"{entry['key']}.ipynb", target)
+            entries.append(entry)
+            print(f"{entry['notebook']}: {entry['seconds']} s on {entry['data']}", flush=True)
+    if failures:
+        raise SystemExit("\n\n".join([f"{len(failures)} notebook(s) failed", *failures]))
+    (out / "times.json").write_text(json.dumps(entries, indent=1))
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", default="synthetic")
+    parser.add_argument("--profile", default="quick", choices=["quick", "full"])
+    parser.add_argument("--force", action="store_true", help="execute also what has not changed")
+    parser.add_argument("only", nargs="*", type=lambda p: Path(p).resolve())
+    a = parser.parse_args()
+    execute_all(a.data, a.profile, a.force, a.only)
+
+
+if __name__ == "__main__":
+    main()
