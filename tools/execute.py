@@ -48,7 +48,7 @@ def state_of_the_code() -> str:
 
 
 def accepts(source: Path, data: str) -> bool:
-    """Whether a notebook runs on this data set: synthetic, or listed under `ecgkit: data:` in its front matter."""
+    """Whether a notebook runs on this data set: synthetic, or named in its front matter."""
     return data == "synthetic" or data in read_source(source).metadata.ecgkit.get("data", [])
 
 

@@ -207,8 +207,8 @@ def to_plain(
         text: The cell in MyST Markdown.
         base: Address of the repository.
         folder: The notebook's folder inside the repository, for relative links and pictures.
-        values: What the substitutions `{{ name }}` stand for; holds at least `tag`. A key `label:NAME` says how
-            a reference to NAME is written.
+        values: What the substitutions `{{ name }}` stand for; holds at least `tag`. A key `label:NAME` says
+            how a reference to NAME is written.
         bibliography: Entries for citations, see `read_bibliography`.
 
     Raises:
