@@ -1,0 +1,174 @@
+"""Names and archives that come from outside: nothing may be written outside the chosen folder."""
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+
+from ecgkit.errors import DownloadError
+from ecgkit.files import atomic_write
+
+__all__ = ["safe_extract", "safe_relative_path"]
+
+_RATIO_FLOOR_BYTES = 16 * 2**20  # below this size an archive may pack as well as it likes
+
+
+class _Member(NamedTuple):
+    name: str
+    size: int
+    folder: bool
+    problem: str  # empty when it is a plain file or folder
+
+
+def safe_relative_path(name: str) -> PurePosixPath:
+    """Check a file name that a server or an archive gave, before anything is written under it.
+
+    Args:
+        name: A relative name with forward slashes, as in ``SHA256SUMS.txt`` or in an archive.
+
+    Returns:
+        The same name as a relative path without ``.`` parts.
+
+    Raises:
+        DownloadError: If the name is empty or absolute, climbs up with ``..``, or holds a drive letter,
+            a backslash or a control character.
+
+    >>> safe_relative_path("./records100/00000/00001_lr.dat").as_posix()
+    'records100/00000/00001_lr.dat'
+    >>> safe_relative_path("../../.bashrc")
+    Traceback (most recent call last):
+    ...
+    ecgkit.errors.DownloadError: refused the unsafe file name '../../.bashrc': it leads outside the folder
+    """
+
+    def refuse(reason: str) -> DownloadError:
+        return DownloadError(f"refused the unsafe file name {name!r}: {reason}")
+
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+        raise refuse("it holds a control character")
+    if "\\" in name or ":" in name:
+        raise refuse("it holds a backslash or a drive letter")
+    if name.startswith("/"):
+        raise refuse("it is absolute")
+    path = PurePosixPath(name)
+    if ".." in path.parts:
+        raise refuse("it leads outside the folder")
+    if not path.parts:
+        raise refuse("it is empty")
+    return path
+
+
+def safe_extract(
+    archive: str | Path, out: str | Path, max_bytes: int = 50 * 2**30, max_ratio: float = 200.0
+) -> list[Path]:
+    """Unpack a zip or tar archive (also .gz, .bz2, .xz) that may be hostile.
+
+    The whole table of contents is checked before the first byte is written. Only plain files and folders are
+    accepted, and each file takes its place when it is complete.
+
+    Args:
+        archive: The archive; its kind is found from its content, not from its name.
+        out: Folder to unpack into, made when missing.
+        max_bytes: Largest total size of the unpacked files in bytes.
+        max_ratio: Largest total size of the unpacked files in units of the archive's own size.
+
+    Returns:
+        The files written, in the order of the archive.
+
+    Raises:
+        DownloadError: If the archive is damaged or encrypted, names a file outside `out`, holds a link or a
+            device, names a file twice, or unpacks to more than the limits allow.
+        StoreError: If the disk is full or `out` cannot be written.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with zipfile.ZipFile(folder / "a.zip", "w") as file:
+    ...     file.writestr("records/A00001.h5", b"1234")
+    >>> [path.relative_to(folder).as_posix() for path in safe_extract(folder / "a.zip", folder / "sph")]
+    ['sph/records/A00001.h5']
+    """
+    archive, out = Path(archive), Path(out)
+    if not archive.is_file():
+        raise DownloadError(f"no archive at {archive}: download it again")
+    limit = min(max_bytes, max(max_ratio * archive.stat().st_size, _RATIO_FLOOR_BYTES))
+    try:
+        if tarfile.is_tarfile(archive):
+            return _extract_tar(archive, out, limit)
+        if zipfile.is_zipfile(archive):
+            return _extract_zip(archive, out, limit)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise DownloadError(f"{archive} is damaged ({error}): delete it and download it again") from error
+    raise DownloadError(f"{archive} is neither a zip nor a tar archive: delete it and download it again")
+
+
+def _extract_tar(archive: Path, out: Path, limit: float) -> list[Path]:
+    def members(file: tarfile.TarFile) -> Iterator[_Member]:
+        for info in file:
+            problem = "" if info.isreg() or info.isdir() else "a link or a device"
+            yield _Member(info.name, info.size, info.isdir(), problem)
+
+    with tarfile.open(archive) as file:
+        _check(archive, members(file), limit)
+        written = []
+        for info in file.getmembers():
+            content = file.extractfile(info) if info.isreg() else None
+            if content is not None:
+                written.append(_write(archive, out, info.name, content, info.size))
+        return written
+
+
+def _extract_zip(archive: Path, out: Path, limit: float) -> list[Path]:
+    def member(info: zipfile.ZipInfo) -> _Member:
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        problem = "" if kind in (0, stat.S_IFREG, stat.S_IFDIR) else "a link or a device"
+        if info.flag_bits & 1:
+            problem = "an encrypted file"
+        return _Member(info.filename, info.file_size, info.is_dir(), problem)
+
+    with zipfile.ZipFile(archive) as file:
+        _check(archive, (member(info) for info in file.infolist()), limit)
+        written = []
+        for info in file.infolist():
+            if not info.is_dir():
+                with file.open(info) as content:
+                    written.append(_write(archive, out, info.filename, content, info.file_size))
+        return written
+
+
+def _check(archive: Path, members: Iterable[_Member], limit: float) -> None:
+    total = 0
+    seen: set[PurePosixPath] = set()
+    for member in members:
+        if member.folder and member.name.strip("./") == "":
+            continue
+        path = safe_relative_path(member.name)
+        if member.problem:
+            raise DownloadError(f"refused {archive}: {member.name!r} is {member.problem}")
+        if not member.folder:
+            if path in seen:
+                raise DownloadError(f"refused {archive}: it names {member.name!r} twice")
+            seen.add(path)
+            total += member.size
+        if total > limit:
+            raise DownloadError(
+                f"refused {archive}: it would unpack to more than {limit / 2**20:,.0f} MiB (a zip bomb?)"
+            )
+    for path in seen:
+        if not seen.isdisjoint(path.parents):
+            raise DownloadError(f"refused {archive}: {str(path)!r} lies in a folder that is also a file")
+
+
+def _write(archive: Path, out: Path, name: str, content: IO[bytes], size: int) -> Path:
+    target = out / safe_relative_path(name)
+    if not target.parent.resolve().is_relative_to(out.resolve()):
+        raise DownloadError(f"refused {archive}: {name!r} would be written through a link out of {out}")
+    with atomic_write(target, "wb") as file:
+        shutil.copyfileobj(content, file, 2**20)
+        if file.tell() != size:
+            raise DownloadError(f"{archive} is damaged: {name!r} has {file.tell()} bytes instead of {size}")
+    return target

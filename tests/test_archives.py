@@ -1,0 +1,171 @@
+"""Archives, honest and hostile, and the one data set that comes as an archive."""
+
+import io
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from http_server import Server
+
+from ecgkit.datasets.archives import safe_extract
+from ecgkit.datasets.download import download
+from ecgkit.datasets.fetch import RetryPolicy
+from ecgkit.errors import DownloadError
+
+FILES = {"records/A00001.h5": b"one", "records/deep/A00002.h5": b"two", "metadata.csv": b""}
+
+
+def _tar(path: Path, members: list[tuple[str, bytes]], mode: str = "w", **fields: Any) -> Path:
+    with tarfile.open(path, mode) as file:  # type: ignore[call-overload]
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            for key, value in fields.items():
+                setattr(info, key, value)
+            file.addfile(info, io.BytesIO(content))
+    return path
+
+
+def _zip(path: Path, members: list[tuple[str, bytes]], kind: int = 0) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = (kind | 0o644) << 16
+            file.writestr(info, content)
+    return path
+
+
+def _left(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz", "zip"])
+def test_honest_archives_of_all_kinds(tmp_path: Path, mode: str) -> None:
+    members = list(FILES.items())
+    archive = tmp_path / "archive.bin"  # the kind is not in the name
+    _zip(archive, members) if mode == "zip" else _tar(archive, members, mode)
+    written = safe_extract(archive, tmp_path / "out")
+    assert {path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() for path in written} == FILES
+
+
+def test_folders_and_dots_in_names(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar"
+    with tarfile.open(archive, "w") as file:
+        for name in (".", "./records"):
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE
+            file.addfile(info)
+        info = tarfile.TarInfo("./records/A.h5")
+        info.size = 1
+        file.addfile(info, io.BytesIO(b"x"))
+    assert safe_extract(archive, tmp_path / "out") == [tmp_path / "out" / "records" / "A.h5"]
+
+
+HOSTILE_NAMES = ["../evil", "a/../../evil", "/tmp/evil-ecgkit", "C:\\evil", "..\\evil", "a\\b", "evil\n"]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+@pytest.mark.parametrize("make", [_tar, _zip])
+def test_names_that_lead_outside(tmp_path: Path, name: str, make: Any) -> None:
+    archive = make(tmp_path / "a", [("good.txt", b"good"), (name, b"evil")])
+    with pytest.raises(DownloadError, match="unsafe file name"):
+        safe_extract(archive, tmp_path / "out")
+    assert _left(tmp_path) == [archive]  # not even the good file: the list is checked first
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
+)
+def test_tar_links_and_devices(tmp_path: Path, kind: bytes) -> None:
+    archive = _tar(tmp_path / "a.tar", [("link", b"")], type=kind, linkname="/etc/passwd")
+    with pytest.raises(DownloadError, match="a link or a device"):
+        safe_extract(archive, tmp_path / "out")
+    assert _left(tmp_path) == [archive]
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_zip_links_and_devices(tmp_path: Path, kind: int) -> None:
+    archive = _zip(tmp_path / "a.zip", [("link", b"/etc/passwd")], kind)
+    with pytest.raises(DownloadError, match="a link or a device"):
+        safe_extract(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize("make", [_zip, lambda path, members: _tar(path, members, "w:gz")])
+def test_bombs_by_ratio_and_by_size(tmp_path: Path, make: Any) -> None:
+    archive = make(tmp_path / "a", [("zeros", bytes(20 * 2**20))])
+    assert archive.stat().st_size < 2**16
+    with pytest.raises(DownloadError, match="bomb"):
+        safe_extract(archive, tmp_path / "out")
+    small = make(tmp_path / "b", [("zeros", bytes(5000))])
+    with pytest.raises(DownloadError, match="would unpack to more"):
+        safe_extract(small, tmp_path / "out", max_bytes=4999)
+    assert len(safe_extract(small, tmp_path / "out", max_bytes=5000)) == 1
+
+
+def test_existing_link_out_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "out" / "records").symlink_to(tmp_path / "outside")
+    archive = _tar(tmp_path / "a.tar", [("records/evil", b"evil")])
+    with pytest.raises(DownloadError, match="through a link"):
+        safe_extract(archive, tmp_path / "out")
+    assert not list((tmp_path / "outside").iterdir())
+
+
+def test_name_twice_and_file_as_folder(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="twice"):
+        safe_extract(_tar(tmp_path / "a", [("x", b"1"), ("./x", b"2")]), tmp_path / "out")
+    with pytest.raises(DownloadError, match="a folder that is also a file"):
+        safe_extract(_tar(tmp_path / "b", [("x", b"1"), ("x/y", b"2")]), tmp_path / "out")
+
+
+def test_damaged_archives(tmp_path: Path) -> None:
+    good = _zip(tmp_path / "good.zip", [("a", bytes(range(256)) * 50)])
+    content = bytearray(good.read_bytes())
+    content[60] ^= 255
+    (tmp_path / "flipped.zip").write_bytes(content)
+    tar = _tar(tmp_path / "good.tar.gz", [("a", bytes(range(256)) * 50)], "w:gz")
+    (tmp_path / "cut.tar.gz").write_bytes(tar.read_bytes()[:-40])
+    (tmp_path / "page.zip").write_bytes(b"<html>not found</html>")
+    for name in ("flipped.zip", "cut.tar.gz", "page.zip", "missing.zip"):
+        with pytest.raises(DownloadError, match=f"{name}.*download it again"):
+            safe_extract(tmp_path / name, tmp_path / "out")
+    assert not _left(tmp_path / "out")
+
+
+def test_encrypted_zip(tmp_path: Path) -> None:
+    archive = _zip(tmp_path / "a.zip", [("a", b"secret")])
+    content = bytearray(archive.read_bytes())
+    content[6] |= 1  # the flag in the local header
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # and in the table of contents
+    archive.write_bytes(content)
+    with pytest.raises(DownloadError, match="encrypted"):
+        safe_extract(archive, tmp_path / "out")
+
+
+def test_sph_comes_as_an_archive(tmp_path: Path) -> None:
+    archive = _tar(tmp_path / "a.tar", [("records/A00001.h5", b"signal")]).read_bytes()
+    served = {"34793152": b"ECG_ID\n", "32630954": b"Code\n", "32630684": archive}
+    quick = RetryPolicy(tries=2, backoff_s=0.01, timeout_s=1)
+    with Server(served, {"32630684": ["drop"]}) as server:
+
+        def get() -> Path:
+            return download("sph", tmp_path, mirror=server.url, retry=quick, progress=False)
+
+        folder = get()
+        assert (folder / "records" / "A00001.h5").read_bytes() == b"signal"
+        assert {path.name for path in folder.iterdir()} >= {"metadata.csv", "code.csv", "records"}
+        assert not (folder / "records.tar").exists()
+        server.requests.clear()
+        get()
+        assert server.requests == []
+
+
+def test_sph_refused_by_hand(tmp_path: Path) -> None:
+    quick = RetryPolicy(tries=1)
+    with Server({}) as server, pytest.raises(DownloadError, match=r"By hand: open https://doi\.org/10\.6084"):
+        download("sph", tmp_path, mirror=server.url, retry=quick, progress=False)
