@@ -66,7 +66,7 @@ class Entry(NamedTuple):
     sha256: str | None
 
 
-def _challenge(folder: str, mean_bytes: int) -> Source:
+def _challenge(folder: str, mean_bytes: int) -> Published:
     return Published(
         project="challenge-2021",
         version="1.0.3",
