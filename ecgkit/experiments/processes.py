@@ -1,0 +1,68 @@
+"""The process of one run in a sweep: it stops when told, and ends with the sweep."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ecgkit.experiments.claims import RunOne, Stopped, run_claimed
+from ecgkit.experiments.results import state_folder
+from ecgkit.experiments.run import Run
+
+__all__ = ["limited_threads", "work_in_child"]
+
+
+@contextmanager
+def limited_threads(threads: int | None) -> Iterator[None]:
+    """Let processes started meanwhile use this many threads in OpenMP and the BLAS libraries."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS") if threads else ()
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def work_in_child(
+    run: Run, results: Path, run_one: RunOne, options: dict[str, Any], retry_of: str | None, pipe: Connection
+) -> None:
+    """What the process of a run does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped
+
+    def report(*event: Any) -> None:
+        pipe.send(("progress", event))
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep gets the Ctrl-C and ends us in order
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        log = state_folder(results, run) / "log.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            os.dup2(file.fileno(), sys.stdout.fileno())
+            os.dup2(file.fileno(), sys.stderr.fileno())
+        outcome = run_claimed(run, results, run_one, options, report, retry_of)
+    except Stopped:
+        outcome = "stopped"
+    pipe.send(("outcome", outcome))
+
+
+def _end_with_parent() -> None:
+    """End this process when the sweep is gone, even by SIGKILL, so that the next sweep can take over."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,301 @@
+"""Sweeps: nothing lost, nothing twice, whatever is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_runner import fake_execute, make_run
+
+import ecgkit.experiments.cluster
+from ecgkit.errors import EcgkitError
+from ecgkit.experiments.claims import claim, run_claimed
+from ecgkit.experiments.cluster import sweep_on_cluster
+from ecgkit.experiments.grids import expand, read_sweep
+from ecgkit.experiments.results import load, read_record, record_path, state_folder
+from ecgkit.experiments.run import Run
+from ecgkit.experiments.sweep import plan, sweep
+
+CODE = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from fake_runner import fake_execute
+from ecgkit.experiments.run import Run
+from ecgkit.experiments.sweep import sweep
+if __name__ == "__main__":
+    runs = [Run.from_dict(values) for values in json.loads(Path({runs!r}).read_text())]
+    print(sweep(runs, {results!r}, run_one=fake_execute, workers=2, options={options!r}))
+"""
+
+
+def sweep_process(folder: Path, runs: list[Run], results: Path, **options: Any) -> subprocess.Popen[str]:
+    """A sweep in a process of its own, to be killed."""
+    listed, script = folder / "runs.json", folder / "sweep_script.py"
+    listed.write_text(json.dumps([run.to_dict() for run in runs]))
+    tests = str(Path(__file__).parent)
+    script.write_text(CODE.format(tests=tests, runs=str(listed), results=str(results), options=options))
+    command = [sys.executable, str(script)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def contents(results: Path, runs: list[Run]) -> list[dict[str, Any]]:
+    """All records without what may differ between two equal sweeps."""
+    records = [read_record(record_path(results, run)) for run in runs]
+    return [{k: v for k, v in r.items() if k not in ("date", "content_sha256")} for r in records]
+
+
+def epochs_computed(results: Path) -> Counter[tuple[str, str]]:
+    lines = (results / "epochs.log").read_text().splitlines()
+    return Counter((line.split()[0], line.split()[1]) for line in lines)
+
+
+def test_expand_keeps_the_order_of_the_file_and_drops_repeats(tmp_path: Path) -> None:
+    sheet = {
+        "experiment": "demo",
+        "defaults": {
+            "dataset": "synthetic",
+            "dataset_version": "1",
+            "method": "supervised",
+            "protocol": "quick",
+            "seed": [0, 1],
+        },
+        "grid": [
+            {"task": "a", "model": ["m", "n"], "params.widths": [[8, 16], [4]]},
+            {"task": "a", "model": "m", "params.widths": [[4]], "seed": [1, 2]},
+        ],
+    }
+    runs = expand(sheet)
+    assert [(r.model, r.params["widths"], r.seed) for r in runs] == [
+        ("m", [8, 16], 0),
+        ("m", [8, 16], 1),
+        ("m", [4], 0),
+        ("m", [4], 1),
+        ("n", [8, 16], 0),
+        ("n", [8, 16], 1),
+        ("n", [4], 0),
+        ("n", [4], 1),
+        ("m", [4], 2),
+    ]
+    (tmp_path / "s.json").write_text(json.dumps(sheet))
+    import yaml
+
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(sheet, sort_keys=False))
+    assert read_sweep(tmp_path / "s.json") == read_sweep(tmp_path / "s.yaml") == runs
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("experiment: x", "needs `experiment` and `grid`"),
+        ("experiment: x\ngrid: {modell: a}", "unknown field modell"),
+        ("experiment: x\ngrid: {model: a}", "is missing"),
+        ("experiment: x\ngrid: [", "not valid YAML"),
+        ("experiment: x\ngrid: {}\nfoo: 1", "unknown entry foo"),
+    ],
+)
+def test_a_wrong_sweep_file_is_named_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_sweep(tmp_path / "s.yaml")
+    assert "s.yaml" in str(error.value)
+
+
+def test_every_sweep_of_the_project_is_valid() -> None:
+    files = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
+    assert files
+    for path in files:
+        assert read_sweep(path), path
+
+
+def test_a_sweep_runs_what_is_missing_and_a_failure_stops_nothing(tmp_path: Path) -> None:
+    runs = [make_run(0), make_run(1, fails=True), make_run(2)]
+    options = {"epoch_s": 0.0}
+    assert [p.state for p in plan(runs, tmp_path)] == ["missing"] * 3
+    first = sweep(runs[:2], tmp_path, run_one=fake_execute, options=options)
+    assert (first.finished, first.failed, first.done, first.remaining) == (1, 1, 0, 0)
+    record = read_record(record_path(tmp_path, runs[1]))
+    assert record["status"] == "failed"
+    assert record["error"]["type"] == "ArithmeticError"
+    assert "fake_execute" in record["error"]["traceback"]
+    assert [p.state for p in plan(runs, tmp_path)] == ["finished", "failed", "missing"]
+
+    again = sweep(runs, tmp_path, run_one=fake_execute, options=options)
+    assert (again.finished, again.failed, again.done, again.remaining) == (1, 0, 2, 0)
+    retried = sweep(runs, tmp_path, run_one=fake_execute, options=options, retry_failed=True)
+    assert (retried.finished, retried.failed, retried.done) == (0, 1, 2)
+    assert not state_folder(tmp_path, runs[0]).exists()
+    assert len(load("demo", tmp_path)) == 2
+    assert load("demo", tmp_path, status="failed")["error"].tolist() == ["the loss is NaN"]
+
+
+def test_a_run_whose_process_dies_is_recorded_after_three_attempts(tmp_path: Path) -> None:
+    summary = sweep([make_run(0, dies=True)], tmp_path, run_one=fake_execute)
+    assert (summary.finished, summary.failed, summary.remaining) == (0, 1, 0)
+    record = read_record(record_path(tmp_path, make_run(0, dies=True)))
+    assert "SIGKILL" in record["error"]["message"]
+
+
+def test_the_time_limit_stops_and_the_next_sweep_resumes(tmp_path: Path) -> None:
+    runs = [make_run(0), make_run(1)]
+    slow = {"epoch_s": 0.3, "epochs": 30}
+    started = time.monotonic()
+    first = sweep(runs, tmp_path, run_one=fake_execute, options=slow, minutes=5 / 60)
+    assert time.monotonic() - started < 9
+    assert (first.finished, first.failed, first.remaining, first.interrupted) == (0, 0, 2, False)
+    assert [p.state for p in plan(runs, tmp_path)] == ["resumes", "missing"]
+    second = sweep(runs, tmp_path, run_one=fake_execute, options={"epoch_s": 0.0, "epochs": 30}, workers=2)
+    assert second.finished == 2
+    assert set(epochs_computed(tmp_path).values()) == {1}  # no epoch was computed twice
+
+
+def test_ctrl_c_stops_in_order(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    process = sweep_process(tmp_path, [make_run(s) for s in range(3)], results, epoch_s=0.3, epochs=40)
+    wait_for(lambda: (results / "epochs.log").exists())
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, output
+    assert "0 finished, 0 failed" in output
+    assert "3 remaining" in output
+    assert not list(results.rglob("*.tmp"))
+    assert not list(results.glob("demo/*"))
+
+
+def test_a_held_run_is_left_to_its_holder(tmp_path: Path) -> None:
+    run = make_run()
+    with claim(tmp_path, run) as held:
+        assert held
+        assert run_claimed(run, tmp_path, fake_execute, {}) == "busy"
+    assert run_claimed(run, tmp_path, fake_execute, {"epoch_s": 0.0}) == "finished"
+    assert run_claimed(run, tmp_path, fake_execute, {"epoch_s": 0.0}) == "done"
+
+
+def test_two_sweeps_on_one_folder_do_nothing_twice(tmp_path: Path) -> None:
+    runs = [make_run(seed) for seed in range(5)]
+    results = tmp_path / "results"
+    both = [sweep_process(tmp_path, runs, results, epoch_s=0.02) for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+    assert all(process.returncode == 0 for process in both), outputs
+    done = [int(output.split(" finished")[0].split()[-1]) for output in outputs]
+    assert sum(done) == 5, outputs
+    assert all("0 remaining" in output for output in outputs)
+    assert len(epochs_computed(results)) == 5 * 5
+    assert set(epochs_computed(results).values()) == {1}
+
+
+def test_ten_sigkills_at_random_moments_lose_and_double_nothing(tmp_path: Path) -> None:
+    runs = [make_run(seed, model) for seed in range(4) for model in ("fake", "other")]
+    runs.append(make_run(9, fails=True))
+    results, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+    options = {"epoch_s": 0.25, "epochs": 6}
+    rng = np.random.default_rng(0)
+    kills, startup_s = 0, 0.0
+    for _ in range(10):
+        started = time.monotonic()
+        process = sweep_process(tmp_path, runs, results, **options)
+        if startup_s:
+            time.sleep(startup_s * rng.uniform(0.3, 2.0))
+        else:
+            wait_for(lambda: (results / "epochs.log").exists())
+            startup_s = time.monotonic() - started
+        kills += process.poll() is None
+        process.kill()
+        process.communicate()
+    assert kills == 10, "the sweep ended before it could be killed: slow the stand-in down"
+    assert 0 < len(epochs_computed(results)) < 8 * 6, "the kills met no run, or met them all finished"
+    final = sweep_process(tmp_path, runs, results, epoch_s=0.0, epochs=6)
+    output, _ = final.communicate(timeout=120)
+    assert final.returncode == 0, output
+    for run in runs:
+        run_claimed(run, undisturbed, fake_execute, {"epoch_s": 0.0, "epochs": 6})
+    assert len(list(results.glob("demo/*.json"))) == len(runs)
+    assert not list(results.rglob("*.tmp"))
+    ours, theirs = contents(results, runs), contents(undisturbed, runs)
+    for mine, other in zip(ours, theirs, strict=True):
+        if mine["status"] == "failed":
+            assert mine["error"]["message"] == other["error"]["message"]
+        else:
+            assert mine == other
+    for name in sorted(path.name for path in undisturbed.glob("demo/*.npz")):
+        assert (results / "demo" / name).read_bytes() == (undisturbed / "demo" / name).read_bytes()
+
+
+def wait_for(condition: Any, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_killing_a_dask_worker_loses_nothing(tmp_path: Path, scheduler: str) -> None:
+    runs = [make_run(seed) for seed in range(5)] + [make_run(7, fails=True)]
+    killed: list[int] = []
+
+    class Killer:
+        """When the first run has ended, kills the worker that computed the latest epoch."""
+
+        def started(self, run: Run) -> None: ...
+        def close(self) -> None: ...
+        def progress(self, run: Run, event: tuple[Any, ...]) -> None: ...
+        def ended(self, run: Run, outcome: str) -> None:
+            if not killed:
+                time.sleep(0.3)
+                killed.append(int((tmp_path / "epochs.log").read_text().splitlines()[-1].split()[2]))
+                os.kill(killed[0], signal.SIGKILL)
+
+    options = {"epoch_s": 0.2}
+    arguments = {"scheduler": scheduler, "run_one": fake_execute, "options": options}
+    summary = sweep_on_cluster(runs, tmp_path, display=Killer(), **arguments)
+    # The dead worker may have finished its run without having been able to say so: then it counts as done.
+    assert (summary.finished + summary.done, summary.failed, summary.remaining) == (5, 1, 0)
+    computed = [line.split() for line in (tmp_path / "epochs.log").read_text().splitlines()]
+    assert (
+        len({pid for _, _, pid in computed}) == 3
+    )  # two workers, and the one that took the dead one's place
+    assert set(epochs_computed(tmp_path).values()) == {1}  # and resumed, not begun again
+    assert len(load("demo", tmp_path)) == 5
+    assert sweep_on_cluster(runs, tmp_path, **arguments).done == 6
+
+
+def test_the_time_limit_on_a_cluster_stops_at_the_end_of_an_epoch(tmp_path: Path, scheduler: str) -> None:
+    runs = [make_run(seed) for seed in range(4)]
+    first = sweep_on_cluster(
+        runs,
+        tmp_path,
+        scheduler=scheduler,
+        run_one=fake_execute,
+        options={"epoch_s": 0.5, "epochs": 40},
+        minutes=3 / 60,
+    )
+    assert (first.finished, first.failed, first.remaining) == (0, 0, 4)
+    assert first.seconds < 9
+    assert not list((tmp_path / ".state").glob("stop-*"))
+    last = sweep_on_cluster(
+        runs, tmp_path, scheduler=scheduler, run_one=fake_execute, options={"epoch_s": 0.0, "epochs": 40}
+    )
+    assert last.finished == 4
+    assert set(epochs_computed(tmp_path).values()) == {1}
+
+
+def test_a_wrong_scheduler_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ecgkit.experiments.cluster, "CONNECT_S", 0.5)
+    with pytest.raises(EcgkitError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
+        sweep_on_cluster([make_run()], tmp_path, scheduler="tcp://127.0.0.1:1", run_one=fake_execute)
