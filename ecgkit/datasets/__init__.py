@@ -9,7 +9,9 @@ import os
 from pathlib import Path
 
 from ecgkit.datasets.base import Contents, DataSource, ECGDataset, Labels
+from ecgkit.datasets.challenge import CHALLENGE_SETS
 from ecgkit.datasets.ptbxl import PTBXL
+from ecgkit.datasets.sph import SPH
 from ecgkit.datasets.store import cache_root, open_or_convert
 from ecgkit.errors import DataNotFoundError
 from ecgkit.signals.read import read_record
@@ -27,7 +29,7 @@ __all__ = [
     "read_record",
 ]
 
-SOURCES: dict[str, DataSource] = {source.name: source for source in (PTBXL,)}
+SOURCES: dict[str, DataSource] = {source.name: source for source in (PTBXL, *CHALLENGE_SETS, SPH)}
 
 
 def names() -> tuple[str, ...]:
@@ -43,7 +45,7 @@ def load(
     Args:
         name: One of :func:`names`.
         root: Folder with the published layout, or a folder that has it in a subfolder `name`. None:
-            ``$ECGKIT_DATA``, or else ``data`` in the working folder; ``synthetic`` needs none and is generated.
+            ``$ECGKIT_DATA``, or else ``data`` in the working folder; ``synthetic`` needs none.
         task: Which labels; None for the data set's first task.
         sampling_rate_hz: Samples per second; None for the data set's first rate.
 

@@ -65,8 +65,9 @@ class DataSource:
     """How one data set is found, listed and read. To add a data set:
 
     1. Write ``files(root, sampling_rate_hz)``: every file that the result depends on (signals, headers,
-       tables). It runs at each load, so it only lists. The store compares names, sizes and times with those
-       of the conversion, and converts anew when they differ.
+       tables), as str or Path (str is quicker for tens of thousands). It runs at each load, so it only lists.
+       The store compares names, sizes and times with those of the conversion, and converts anew when they
+       differ.
     2. Write ``describe(root, sampling_rate_hz, files)``: it parses the tables or headers and returns
        :class:`Contents`. It runs once, at conversion; the store keeps what it returns, so it may be slow.
     3. Write, if the records are not plain WFDB, ``read(path, sampling_rate_hz)``: a function of module level
@@ -95,8 +96,8 @@ class DataSource:
     tasks: tuple[str, ...]
     sampling_rates_hz: tuple[int, ...]
     mv_per_unit: float
-    files: Callable[[Path, int], list[Path]]
-    describe: Callable[[Path, int, list[Path]], Contents]
+    files: Callable[[Path, int], list[Any]]
+    describe: Callable[[Path, int, list[Any]], Contents]
     read: Callable[[Path, int], tuple[np.ndarray, float]] | None = None
     remedy: str = ""
 

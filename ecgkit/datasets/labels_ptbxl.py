@@ -186,7 +186,7 @@ def likelihoods(meta: pd.DataFrame, codes: Sequence[str] | None = None) -> np.nd
 
 
 def level_labels(made: np.ndarray, codes: Sequence[str], level: str, table: pd.DataFrame) -> Labels:
-    """Labels of a level from the statements made, uint8 (N, len(codes)), each counting however likely it is."""
+    """Labels of a level from the statements made, uint8 (N, len(codes)), each counting however likely."""
     matrix = aggregation_matrix(codes, level, table)
     values = (made.astype(np.int32) @ matrix > 0).astype(np.uint8)
     return Labels(classes_of(level, table), values)

@@ -77,7 +77,7 @@ def open_or_convert(source: DataSource, root: Path, task: str, sampling_rate_hz:
     return _open(source, folder, info, task)
 
 
-def _listing(source: DataSource, root: Path, files: list[Path]) -> str:
+def _listing(source: DataSource, root: Path, files: list[Any]) -> str:
     """SHA-256 over name, size and time of each file that the store depends on."""
     head = f"{__version__} {source.name} {source.mv_per_unit!r} {source.tasks}\n"
     start = len(os.fspath(root))
@@ -135,7 +135,7 @@ def _lock(file: IO[bytes], path: Path) -> None:
 
 
 def _make(
-    source: DataSource, root: Path, sampling_rate_hz: int, files: list[Path], folder: Path, state: str
+    source: DataSource, root: Path, sampling_rate_hz: int, files: list[Any], folder: Path, state: str
 ) -> dict[str, Any]:
     """Convert into a temporary folder beside `folder` and put it in place. The lock is held."""
     for left_over in folder.parent.glob(f"{folder.name}.*.tmp"):
