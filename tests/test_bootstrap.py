@@ -91,6 +91,20 @@ def test_a_resample_without_a_class_is_redrawn():
     assert (kept_all[:, 0] == 0).mean() == pytest.approx(0.358, abs=0.07)
 
 
+def test_a_class_that_nearly_every_record_has_keeps_a_negative():
+    truth = np.ones((20, 1), dtype=int)
+    truth[3] = 0
+    counts = np.concatenate([c for c, _ in ev.resample_counts(truth, 200)])
+    assert (counts[:, 3] > 0).all()
+    ev.bootstrap(ev.macro_auc, truth, np.arange(20.0)[:, None], n=50)
+    with pytest.raises(ValueError, match="redraw=True"):
+        ev.bootstrap(ev.macro_auc, truth, np.arange(20.0)[:, None], n=50, redraw=False)
+
+
+def test_regression_targets_are_never_redrawn():
+    assert ev.bootstrap(lambda y, s: float(y.mean()), np.arange(5.0), np.zeros(5), n=50).redrawn == 0
+
+
 def test_hopeless_redraws_stop():
     truth = np.eye(30)
     with pytest.raises(ValueError, match=r"rarest has 1 .*redraw=False"):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 from scipy.stats import rankdata
 
 __all__ = [
@@ -137,20 +138,12 @@ def fmax_with_threshold(
     >>> fmax_with_threshold([[1, 0], [0, 1]], [[0.9, 0.1], [0.4, 0.2]])
     FmaxResult(fmax=0.8571428571428571, threshold=0.2, precision=0.75, recall=1.0)
     """
-    events = fmax_events(*check_scores(y_true, y_score))
-    if thresholds is None:
-        last, levels = events.last, events.score[events.last]
-    else:
-        levels = np.unique(np.asarray(thresholds, dtype=np.float64))[::-1]
-        if levels.size == 0 or np.isnan(levels).any():
-            raise ValueError("thresholds must hold at least one number and no NaN")
-        # Index of the last event with a score >= threshold; -1 where there is none.
-        last = np.searchsorted(-events.score.astype(np.float64), -levels, side="right") - 1
-    curve = fmax_curve(events, np.ones((events.n_records, 1)), last)
+    sums = fmax_sums(*check_scores(y_true, y_score), thresholds)
+    curve = fmax_curve(sums, np.ones((len(sums.labelled), 1)))
     best = int(curve.f1[:, 0].argmax())
     return FmaxResult(
         float(curve.f1[best, 0]),
-        float(levels[best]),
+        float(sums.thresholds[best]),
         float(curve.precision[best, 0]),
         float(curve.recall[best, 0]),
     )
@@ -185,22 +178,17 @@ def fmax(y_true: ArrayLike, y_score: ArrayLike, thresholds: ArrayLike | None = N
     return fmax_with_threshold(y_true, y_score, thresholds).fmax
 
 
-class FmaxEvents(NamedTuple):
-    """All (record, class) entries in falling order of score, for `fmax_curve`.
+class FmaxSums(NamedTuple):
+    """What each record adds to the sums behind precision and recall when the threshold falls to the next one.
 
-    Lowering the threshold past an entry turns it into a prediction, and changes the sums behind precision and
-    recall by the amounts given here. E = N x K entries, of which H are true labels.
+    Sparse matrices of shape (U, N), for U falling thresholds and N records.
     """
 
-    n_records: int
-    score: NDArray[Any]  # (E,) falling
-    record: NDArray[np.intp]  # (E,)
-    precision: NDArray[np.float64]  # (E,) change of the record's precision
-    hit: NDArray[np.intp]  # (H,) the events that are true labels
-    hit_recall: NDArray[np.float64]  # (H,) change of the record's recall at those
-    first: NDArray[np.intp]  # (N,) the first event of each record, in order
-    labelled: NDArray[np.bool_]  # (N,) records with at least one label
-    last: NDArray[np.intp]  # (U,) last event of each distinct score
+    thresholds: NDArray[Any]  # (U,) falling
+    predicted: csr_array  # 1 where the record gets its first predicted label
+    precision: csr_array  # change of the record's precision
+    recall: csr_array  # change of the record's recall
+    labelled: NDArray[np.bool_]  # (N,) records with at least one true label
 
 
 class FmaxCurve(NamedTuple):
@@ -211,64 +199,56 @@ class FmaxCurve(NamedTuple):
     recall: NDArray[np.float64]
 
 
-def fmax_events(truth: NDArray[np.bool_], score: NDArray[Any]) -> FmaxEvents:
-    """Sort all entries once, for `fmax_curve`. Takes what `check_scores` returns."""
+def fmax_sums(truth: NDArray[np.bool_], score: NDArray[Any], thresholds: ArrayLike | None = None) -> FmaxSums:
+    """Sort all scores once, for `fmax_curve`. Takes what `check_scores` returns, and thresholds as `fmax`.
+
+    Without thresholds, those are tried that are the score of a true label: at any other score, lowering the
+    threshold adds wrong predictions only, and F1 cannot rise. That keeps the maximum exact.
+    """
     n, k = truth.shape
     n_labels = truth.sum(axis=1)
     if not n_labels.any():
         raise ValueError("no record has a label, so recall and Fmax are undefined")
+    if thresholds is None:
+        levels = np.unique(score[truth])[::-1]
+    else:
+        levels = np.unique(np.asarray(thresholds, dtype=np.float64))[::-1]
+        if levels.size == 0 or np.isnan(levels).any():
+            raise ValueError("thresholds must hold at least one number and no NaN")
     # Within each record, classes in falling order of score: precision after 1, 2, ... K predictions.
     by_score = np.argsort(-score, axis=1, kind="stable")
     hits = np.take_along_axis(truth, by_score, axis=1)
-    after = np.cumsum(hits, axis=1) / np.arange(1, k + 1)
-    change = np.diff(after, axis=1, prepend=0.0)
-    ordered = np.take_along_axis(score, by_score, axis=1)
-    # Stable, so the entries of one record stay in their order.
-    order = np.argsort(-ordered.ravel(), kind="stable")
-    falling = ordered.ravel()[order]
-    record, place = np.divmod(order, k)
-    hit = np.flatnonzero(hits.ravel()[order])
-    return FmaxEvents(
-        n_records=n,
-        score=falling,
-        record=record,
-        precision=change.ravel()[order],
-        hit=hit,
-        hit_recall=1.0 / n_labels[record[hit]],
-        first=np.flatnonzero(place == 0),
-        labelled=n_labels > 0,
-        last=np.flatnonzero(np.append(falling[1:] != falling[:-1], True)),
+    precision = np.cumsum(hits, axis=1) / np.arange(1, k + 1)
+    falling = np.take_along_axis(score, by_score, axis=1)
+    # The first (highest) threshold at which each entry is predicted; those below all thresholds go.
+    level = np.searchsorted(-levels, -falling.astype(levels.dtype), side="left")
+    record = np.repeat(np.arange(n), k).reshape(n, k)
+    reached = level < len(levels)
+
+    def matrix(amount: NDArray[Any], where: NDArray[np.bool_]) -> csr_array:
+        where = where & reached
+        return csr_array((amount[where], (level[where], record[where])), shape=(len(levels), n))
+
+    first = np.zeros_like(hits)
+    first[:, 0] = True
+    return FmaxSums(
+        levels,
+        matrix(first.astype(np.float64), first),
+        matrix(np.diff(precision, axis=1, prepend=0.0), np.ones_like(hits)),
+        matrix(hits / np.maximum(n_labels, 1)[:, None], hits),
+        n_labels > 0,
     )
 
 
-def fmax_curve(events: FmaxEvents, weights: NDArray[np.float64], last: NDArray[np.intp]) -> FmaxCurve:
-    """Measures at the thresholds that `last` names, for records weighted by `weights`, shape (N, B).
-
-    Args:
-        events: From `fmax_events`.
-        weights: How often each record counts in each of B draws, shape (N, B).
-        last: Index of the last entry that is predicted, shape (U,); -1 where nothing is.
-
-    Returns:
-        Arrays of shape (U, B).
-    """
-
-    def total(where: NDArray[np.intp] | None, amount: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        rows = events.record if where is None else events.record[where]
-        changes = weights[rows]
-        if amount is not None:
-            changes *= amount[:, None]
-        np.cumsum(changes, axis=0, out=changes)
-        ends = last if where is None else np.searchsorted(where, last, side="right") - 1
-        return np.where(ends[:, None] >= 0, changes[ends], 0.0)
-
-    labelled = weights[events.labelled].sum(axis=0)
+def fmax_curve(sums: FmaxSums, weights: NDArray[np.float64]) -> FmaxCurve:
+    """Measures at all thresholds, for records that count `weights` times, shape (N, B). Arrays (U, B)."""
+    labelled = weights[sums.labelled].sum(axis=0)
     if not labelled.all():
-        raise ValueError("no record of the draw has a label, so recall and Fmax are undefined")
-    predicted = total(events.first, None)
-    precision = total(None, events.precision)
+        raise ValueError("in one resample no record has a label, so recall and Fmax are undefined")
+    predicted = np.cumsum(sums.predicted @ weights, axis=0)
+    precision = np.cumsum(sums.precision @ weights, axis=0)
+    recall = np.cumsum(sums.recall @ weights, axis=0) / labelled
     np.divide(precision, predicted, out=precision, where=predicted > 0)
-    recall = total(events.hit, events.hit_recall) / labelled
     both = precision + recall
     f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
     return FmaxCurve(f1, precision, recall)

@@ -14,7 +14,7 @@ from ecgkit.evaluation.ranking import (
     check_scores,
     fmax,
     fmax_curve,
-    fmax_events,
+    fmax_sums,
     macro_auc,
     micro_auc,
 )
@@ -45,13 +45,13 @@ def fast_evaluator(metric: Callable[..., float], y_true: NDArray, y_score: NDArr
         return _in_slices(lambda counts: _mean_auc([ranking], counts), truth.size)
     if metric is fmax:
         truth, score = check_scores(y_true, y_score)
-        events = fmax_events(truth, score)
+        sums = fmax_sums(truth, score)
 
         def best(counts: NDArray[np.int64]) -> NDArray[np.float64]:
             weights = np.ascontiguousarray(counts.T, dtype=np.float64)
-            return fmax_curve(events, weights, events.last).f1.max(axis=0)
+            return fmax_curve(sums, weights).f1.max(axis=0)
 
-        return _in_slices(best, truth.size)
+        return _in_slices(best, len(sums.thresholds))
     return None
 
 
