@@ -212,3 +212,5 @@ def test_errors():
         ev.bootstrap(ev.f1, truth, score[:10])
     with pytest.raises(ValueError, match="groups has 3 entries"):
         ev.bootstrap(ev.macro_auc, truth, score, groups=[1, 2, 3])
+    with pytest.raises(ValueError, match="missing values"):
+        ev.bootstrap(ev.macro_auc, truth, score, groups=[np.nan] * 60)

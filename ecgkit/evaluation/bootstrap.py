@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ecgkit.evaluation.resampled import Evaluator, fast_evaluator
@@ -103,8 +104,8 @@ def resample_counts(
         these.
 
     Raises:
-        ValueError: If `n` < 1, `groups` has another length than `y_true`, or no resample in 500 has all
-            classes.
+        ValueError: If `n` < 1, `groups` has missing values or another length than `y_true`, or fewer than one
+            resample in 500 has all classes.
 
     Source:
         Strodthoff et al. (2021), PTB-XL benchmark, Appendix I.
@@ -122,7 +123,9 @@ def resample_counts(
     if groups is None:
         group_of, n_groups = np.arange(size), size
     else:
-        names, group_of = np.unique(np.asarray(groups), return_inverse=True)
+        if pd.isna(groups := np.asarray(groups)).any():
+            raise ValueError("groups has missing values: give each record without a patient its own group")
+        names, group_of = np.unique(groups, return_inverse=True)
         if len(group_of) != size:
             raise ValueError(f"groups has {len(group_of)} entries for {size} records")
         n_groups = len(names)
