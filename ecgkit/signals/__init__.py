@@ -7,6 +7,7 @@ from ecgkit.signals.filters import bandpass
 from ecgkit.signals.header import Header, SignalLine, parse_header, read_header
 from ecgkit.signals.leads import normalise_lead, standard_order
 from ecgkit.signals.patient import age_from_text, codes_from_text, comment_fields, sex_from_text
+from ecgkit.signals.plot import alt_text, plot_ecg, plot_leads
 from ecgkit.signals.read import read_digital, read_record
 from ecgkit.signals.record import STANDARD_LEADS, Record
 from ecgkit.signals.resampling import crop_first, resample, resample_cubic
@@ -19,6 +20,7 @@ __all__ = [
     "SignalLine",
     "age_from_text",
     "aggregate",
+    "alt_text",
     "bandpass",
     "codes_from_text",
     "comment_fields",
@@ -26,6 +28,8 @@ __all__ = [
     "evaluation_starts",
     "normalise_lead",
     "parse_header",
+    "plot_ecg",
+    "plot_leads",
     "random_windows",
     "read_digital",
     "read_header",

@@ -87,7 +87,7 @@ def crop_first(signal: np.ndarray, sampling_rate_hz: float, duration_s: float = 
         A view of shape (..., duration_s x sampling_rate_hz), or None.
 
     Source:
-        MELEP, section 4.1: records longer than ten seconds keep their first ten, shorter ones are omitted.
+        MELEP, section 2.2: records longer than ten seconds keep their first ten, shorter ones are omitted.
 
     >>> import numpy as np
     >>> crop_first(np.zeros((12, 7588)), 500).shape

@@ -28,7 +28,7 @@ def random_windows(
         ValueError: If `signals` is not 3-D or `window` is not between 1 and T.
 
     Source:
-        PTB-XL benchmark, section III: 2.5 s drawn at random from the record.
+        PTB-XL benchmark, Appendix I: 2.5 s drawn at random from the record.
 
     >>> records = torch.arange(2 * 12 * 1000, dtype=torch.int16).reshape(2, 12, 1000)
     >>> random_windows(records, 250, torch.Generator().manual_seed(0)).shape
@@ -61,7 +61,7 @@ def evaluation_starts(samples: int, window: int) -> list[int]:
         ValueError: If `window` is not between 1 and `samples`.
 
     Source:
-        PTB-XL benchmark, section III: windows of 2.5 s that overlap by half.
+        PTB-XL benchmark, Appendix I: windows of 2.5 s that overlap by half.
 
     >>> evaluation_starts(1000, 250)
     [0, 125, 250, 375, 500, 625, 750]
@@ -91,7 +91,7 @@ def aggregate(window_scores: Tensor, how: Literal["max", "mean"] = "max") -> Ten
         ValueError: If `how` is neither, or `window_scores` is not 3-D.
 
     Source:
-        PTB-XL benchmark, section III: element-wise maximum, mean for age and sex.
+        PTB-XL benchmark, Appendix I: element-wise maximum, mean for age and sex.
 
     >>> aggregate(torch.tensor([[[0.1, 0.9], [0.3, 0.5]]])).tolist()
     [[0.30000001192092896, 0.8999999761581421]]
