@@ -1,0 +1,270 @@
+"""The Challenge sets: headers in all variants, unequal lengths and rates, labels alone, real records."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+import scipy.signal
+
+from ecgkit import datasets
+from ecgkit.datasets import challenge
+from ecgkit.datasets.labels_challenge import label_matrix, published_counts, read_labels
+from ecgkit.datasets.labels_snomed import CPSC9
+from ecgkit.datasets.splits import assert_no_patient_straddles
+from ecgkit.errors import DataNotFoundError, RecordError
+from ecgkit.signals.record import STANDARD_LEADS
+
+AF, RBBB, CRBBB, LAE = "164889003", "59118001", "713427006", "67741000119109"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path / "cache"))
+
+
+def write(
+    folder: Path,
+    name: str,
+    comments: str = f"#Age: 61\n#Sex: Male\n#Dx: {AF}\n",
+    samples: int = 5000,
+    rate: int = 500,
+    signal: np.ndarray | None = None,
+    gain: str = "1000/mV",
+    title: str | None = None,
+    mat: str | None = None,
+) -> np.ndarray:
+    """Write a record as the Challenge does and return its integers, shape (12, samples)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if signal is None:
+        rng = np.random.default_rng(sum(map(ord, name)))
+        signal = np.cumsum(rng.integers(-3, 4, (12, samples)), axis=1).astype(np.int16)
+    mat = mat or f"{name}.mat"
+    scipy.io.savemat(folder / mat, {"val": signal}, format="4")
+    lines = [f"{title or name} 12 {rate} {signal.shape[1]} 12-May-2020 12:33:59"]
+    for lead, row in zip(STANDARD_LEADS, signal, strict=True):
+        checksum = int(row.sum(dtype=np.int64)) % 65536
+        checksum -= 65536 * (checksum > 32767)
+        lines.append(f"{mat} 16+24 {gain} 16 0 {row[0]} {checksum} 0 {lead}")
+    (folder / f"{name}.hea").write_text("\n".join(lines) + "\n" + comments)
+    return signal
+
+
+def test_layouts_variants_and_lengths(tmp_path: Path) -> None:
+    """Sub-folders, record names in .mat, header texts of all kinds, 6 to 70 s, gains: what is stored."""
+    root = tmp_path / "cpsc2018"
+    short = write(root / "g1", "A0001", samples=3000)
+    long = write(
+        root / "g2", "A0002", "# Age: NaN\n# Sex: F\n# Dx: AF,RBBB\n", samples=35_000, title="A0002.mat"
+    )
+    write(root / "g2", "A0003", "#Age: -1\n#Sex: Unknown\n#Dx: Unknown\n#Sx: Unknows\n", gain="1000.0(0)/mV")
+    write(root, "A0004", f"#Age: 300\n#Sex: female\n#Dx: {CRBBB},{RBBB}, {LAE},{RBBB}\n", gain="4880/mV")
+    ds = datasets.load("cpsc2018", tmp_path, task="all", sampling_rate_hz=500)
+    assert ds.signals.shape == (4, 12, 30_000)  # the cap: 60 s
+    assert ds.lengths.tolist() == [3000, 30_000, 5000, 5000]
+    np.testing.assert_array_equal(ds.signals[0, :, :3000], short)
+    assert not ds.signals[0, :, 3000:].any()
+    np.testing.assert_array_equal(ds.signals[1], long[:, :30_000])
+    assert (
+        ds.meta["record_id"].tolist() == ds.meta["patient"].tolist() == ["A0001", "A0002", "A0003", "A0004"]
+    )
+    np.testing.assert_array_equal(ds.meta["age"], [61, np.nan, np.nan, np.nan])
+    assert ds.meta["sex"].fillna("?").tolist() == ["male", "female", "?", "female"]
+    assert ds.meta["duration_s"].tolist() == [6, 70, 10, 10]
+    codes = ds.meta["codes"].tolist()
+    assert codes == [AF, f"{AF},{RBBB}", "", f"{CRBBB},{RBBB},{LAE}"]
+    assert ds.classes[-1] == LAE  # a code that the published counts do not have is added
+    assert ds.labels.sum(axis=0)[[ds.classes.index(c) for c in (AF, RBBB, CRBBB, LAE)]].tolist() == [
+        2,
+        2,
+        1,
+        1,
+    ]
+    assert ds.known.tolist() == [True, True, False, True]
+
+
+def test_tasks_merge_and_select(tmp_path: Path) -> None:
+    root = tmp_path / "cpsc2018"
+    write(root, "A0001", f"#Dx: {RBBB}\n", samples=4999)
+    write(root, "A0002", f"#Dx: {CRBBB},{AF}\n")
+    write(root, "A0003", "#Dx: 164884008\n")  # ventricular ectopics: a class of CPSC 2018, not scored
+    nine = datasets.load("cpsc2018", root)
+    assert nine.task == "cpsc9" and nine.classes == tuple(name for name, _ in CPSC9.values())
+    assert nine.labels.argmax(axis=1).tolist() == [4, 1, 6]
+    scored = datasets.load("cpsc2018", root, task="scored")
+    assert len(scored.classes) == 24
+    assert scored.labels[:, scored.classes.index(CRBBB)].tolist() == [1, 1, 0]
+    assert scored.known.tolist() == [True, True, False]
+    assert len(datasets.load("cpsc2018", root, task="scored2021").classes) == 26
+    melep = datasets.load("cpsc2018", root, task="melep")
+    assert melep.classes == nine.classes
+    assert melep.labelled().meta["record_id"].tolist() == ["A0002", "A0003"]  # A0001 is 2 ms too short
+
+
+def test_resampling_is_scipys_polyphase(tmp_path: Path) -> None:
+    digital = write(tmp_path / "ptb", "S0001", rate=1000, samples=12_345)
+    ds = datasets.load("ptb", tmp_path)
+    assert ds.sampling_rate_hz == 100 and ds.lengths.tolist() == [1235]
+    expected = scipy.signal.resample_poly(digital / 1000, 1, 10, axis=-1, padtype="line")
+    np.testing.assert_allclose(ds.signals[0] * ds.mv_per_unit, expected, atol=0.0006)
+
+
+def test_invalid_samples_are_interpolated(tmp_path: Path) -> None:
+    signal = np.tile(np.arange(5000, dtype=np.int16), (12, 1))
+    signal[0, 10:13] = -32768
+    signal[1] = -32768
+    write(tmp_path / "georgia", "E00001", signal=signal)
+    ds = datasets.load("georgia", tmp_path, sampling_rate_hz=500)
+    np.testing.assert_array_equal(ds.signals[0, 0], np.arange(5000))
+    assert not ds.signals[0, 1].any()
+    np.testing.assert_array_equal(ds.signals[0, 2], np.arange(5000))
+
+
+def test_broken_headers_are_left_out_and_named(tmp_path: Path) -> None:
+    """JS01052 of version 1.0.0 lost a line break; S23074 of the Challenge 2021 names JS23074.mat."""
+    folder = tmp_path / "csn" / "WFDBRecords" / "01" / "019"
+    write(folder, "JS00001")
+    write(folder, "JS01052")
+    header = folder / "JS01052.hea"
+    header.write_text(header.read_text().replace("5000 12-May-2020 12:33:59\nJS01052.mat 16+24 ", "5000", 1))
+    write(folder, "S23074", mat="JS23074.mat")
+    write(folder, "JS00003")
+    (folder / "JS00003.mat").unlink()
+    with pytest.warns(UserWarning) as warned:
+        ds = datasets.load("csn", tmp_path)
+    assert ds.meta["record_id"].tolist() == ["JS00001", "S23074"]
+    texts = [str(w.message) for w in warned]
+    assert any("JS01052" in text for text in texts)
+    assert any("2 of 4 records" in text for text in texts)
+
+
+def test_a_damaged_signal_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "georgia", "E00001")
+    header = tmp_path / "georgia" / "E00001.hea"
+    header.write_text(header.read_text().replace("1000/mV", "1000/pF"))
+    with pytest.raises(RecordError, match=r"E00001.*'pF'"):
+        datasets.load("georgia", tmp_path)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    write(tmp_path / "georgia", "E00001")
+    with pytest.raises(DataNotFoundError, match="cpsc2018"):
+        datasets.load("cpsc2018", tmp_path / "georgia")  # records of another set do not count
+    (tmp_path / "georgia" / "E00001.mat").unlink()
+    with pytest.raises(RecordError, match="no complete record"):
+        datasets.load("georgia", tmp_path)
+
+
+def test_first_seconds_crops_and_leaves_out(tmp_path: Path) -> None:
+    root = tmp_path / "cpsc2018"
+    write(root, "A0001", samples=4000)
+    write(root, "A0002", samples=8000)
+    ds = datasets.load("cpsc2018", root)
+    part = challenge.first_seconds(ds)
+    assert part.signals.shape == (1, 12, 1000) and part.lengths.tolist() == [1000]
+    np.testing.assert_array_equal(part.signals[0], ds.signals[1, :, :1000])
+    assert part.fingerprint != ds.fingerprint and len(part.fingerprint) == 64
+
+
+def test_folds_do_not_depend_on_folders(tmp_path: Path) -> None:
+    for number in range(30):
+        write(tmp_path / "a" / "georgia", f"E{number:05d}", samples=500)
+        write(tmp_path / "b" / "georgia" / f"g{number % 4}", f"E{number:05d}", samples=500)
+    a, b = (datasets.load("georgia", tmp_path / side) for side in "ab")
+    assert a.meta["fold"].tolist() == b.meta["fold"].tolist()
+    assert sorted(a.meta["fold"]) == sorted(list(range(1, 11)) * 3)
+    assert a.fingerprint == b.fingerprint
+    assert_no_patient_straddles(a.meta["patient"], a.meta["fold"])
+
+
+def test_labels_alone(tmp_path: Path) -> None:
+    write(tmp_path / "g1", "A0002", "#Dx: Normal\n#Age: 40\n")
+    write(tmp_path, "A0001", f"#Dx: {AF},{AF}\n")
+    labels = read_labels(tmp_path)
+    assert labels["record_id"].tolist() == ["A0001", "A0002"]
+    assert labels["codes"].tolist() == [(AF,), ("426783006",)]
+    reference = tmp_path / "REFERENCE.csv"
+    reference.write_text("Recording,First_label,Second_label,Third_label\nA0001,2,5,\n")
+    assert read_labels(reference)["codes"].tolist() == [(AF, RBBB)]
+    reference.write_text("Recording,First_label,Second_label,Third_label\nA0001,10,,\n")
+    with pytest.raises(RecordError, match="A0001"):
+        read_labels(reference)
+    reference.write_text("a,b\n1,2\n")
+    with pytest.raises(RecordError, match="neither"):
+        read_labels(reference)
+    for nothing in (tmp_path / "no.csv", tmp_path / "g0"):
+        with pytest.raises(DataNotFoundError):
+            read_labels(nothing)
+    (tmp_path / "g0").mkdir()
+    with pytest.raises(DataNotFoundError):
+        read_labels(tmp_path / "g0")
+    assert label_matrix([], [["a"], ["b"]]).shape == (0, 2)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "records", "shortest_s", "longest_s"),
+    [
+        ("cpsc2018", 64, 10, 50.54),
+        ("cpsc2018_extra", 20, 10, 60),
+        ("georgia", 45, 10, 10),
+        ("csn", 55, 10, 10),
+        ("ptb", 5, 38.4, 115.2),
+    ],
+)
+def test_every_real_record_loads(
+    real_data: Path, name: str, records: int, shortest_s: float, longest_s: float
+) -> None:
+    ds = datasets.load(name, real_data, task="all")
+    assert len(ds) == records == len(ds.labelled())
+    assert (ds.meta["duration_s"].min(), ds.meta["duration_s"].max()) == (shortest_s, longest_s)
+    headers = sorted((real_data / name).glob("*.hea"))
+    assert ds.meta["record_id"].tolist() == [path.stem for path in headers]
+    assert set(ds.meta["sex"]) == {"female", "male"}
+    assert ds.meta["age"].dropna().between(0, 100).all()
+    native = datasets.load(name, real_data, sampling_rate_hz=int(ds.meta["published_rate_hz"].iloc[0]))
+    for row in (0, len(ds) // 2, len(ds) - 1):
+        record = datasets.read_record(headers[row])
+        stored = native.signals[row, :, : native.lengths[row]] * native.mv_per_unit
+        np.testing.assert_allclose(stored, record.signal_mv, atol=0.00051)
+
+
+@pytest.mark.real_data
+def test_cpsc_labels_agree_in_three_places(real_data: Path) -> None:
+    """Headers (64), REFERENCE.csv (6,877) and the Challenge's table say the same in names, numbers and codes."""
+    table = read_labels(real_data / "labels" / "challenge2020_demographics_dx.csv").set_index("record_id")
+    assert len(table) == 43_101
+    reference = read_labels(real_data / "cpsc2018" / "REFERENCE.csv").set_index("record_id")
+    assert len(reference) == 6877
+    assert reference["codes"].map(len).value_counts().to_dict() == {1: 6401, 2: 470, 3: 6}
+    cpsc = table[table["source"] == "cpsc2018"]
+    assert reference["codes"].map(frozenset).equals(cpsc["codes"].map(frozenset))
+    headers = read_labels(real_data / "cpsc2018").set_index("record_id")
+    assert headers["codes"].map(frozenset).equals(reference["codes"].map(frozenset)[headers.index])
+    assert headers["age"].equals(cpsc["age"][headers.index])
+    assert (headers["sex"] == cpsc["sex"][headers.index]).all()
+
+
+@pytest.mark.real_data
+def test_published_counts_follow_from_the_labels(real_data: Path) -> None:
+    """Once repeated codes are dropped, the table of diagnoses gives the label maps' counts exactly."""
+    table = read_labels(real_data / "labels" / "challenge2020_demographics_dx.csv")
+    for name in ("cpsc2018", "cpsc2018_extra", "georgia", "ptb", "ptbxl"):
+        counted = table.loc[table["source"] == name, "codes"].explode().value_counts()
+        expected = published_counts()[name]
+        assert counted.to_dict() == expected[expected > 0].to_dict()
+    raw = pd.read_csv(real_data / "labels" / "challenge2020_demographics_dx.csv")
+    georgia = raw.loc[raw["tranche_name"] == "Georgia", "diagnosis"].str.split(";")
+    assert sum(len(set(names)) < len(names) for names in georgia) == 628
+
+
+@pytest.mark.real_data
+def test_melep_table_1_from_labels_alone(real_data: Path) -> None:
+    table = read_labels(real_data / "labels" / "challenge2020_demographics_dx.csv")
+    records = table.groupby("source").size()
+    labels = (published_counts() > 0).sum()
+    assert (records["cpsc2018"], labels["cpsc2018"]) == (6877, 9)
+    assert (records["georgia"], labels["georgia"]) == (10_344, 67)  # Table 1 says 62 labels, its text 67
+    assert labels["csn"] == 94
+    assert records["ptbxl"] == 21_837
