@@ -10,7 +10,7 @@ from ecgkit.datasets.base import ECGDataset
 
 __all__ = ["DeviceData", "Scaler", "choose_device", "fit_scaler", "to_device"]
 
-_CHUNK = 512  # records read at a time
+_CHUNK = 128  # records read at a time; their sum of squares stays below 2**53, exact in float64
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -54,11 +54,12 @@ def fit_scaler(dataset: ECGDataset) -> Scaler:
     Raises:
         ValueError: If the signals do not vary.
     """
-    total, squares, count = 0, 0, 0  # exact integers: the result does not depend on the order of records
+    total, squares, count = 0, 0, 0  # whole numbers throughout: the order of the records does not matter
     for first in range(0, len(dataset), _CHUNK):
-        block = np.asarray(dataset.signals[first : first + _CHUNK]).astype(np.int64)  # padding adds zero
-        total += int(block.sum())
-        squares += int(np.square(block).sum())
+        block = np.asarray(dataset.signals[first : first + _CHUNK])  # padding adds zero
+        values = block.reshape(-1).astype(np.float64)
+        total += int(values.sum())
+        squares += int(values @ values)
         count += block.shape[1] * int(dataset.lengths[first : first + _CHUNK].sum())
     mean = total / max(count, 1)
     variance = squares / max(count, 1) - mean * mean

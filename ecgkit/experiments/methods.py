@@ -1,0 +1,175 @@
+"""How a run gets from training records to scores for the test records: one function per method.
+
+To add a method, write such a function and enter it in `METHODS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ecgkit import models
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.evaluation import macro_auc
+from ecgkit.experiments.run import Run
+from ecgkit.training import TrainConfig, fit_scaler, predict, to_device, train_classifier
+
+__all__ = ["METHODS", "Outcome", "Parts", "train_config"]
+
+Progress = Callable[[int, int], None]  # steps done, steps in all
+
+_RECURRENT = ("lstm", "lstm_bidir")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three parts of a data set. Methods may look at the labels of the first two only."""
+
+    train: ECGDataset
+    validation: ECGDataset
+    test: ECGDataset
+
+
+@dataclass
+class Outcome:
+    """What a method returns.
+
+    Attributes:
+        scores: Scores for the test records, shape (N, K).
+        config: All settings, including those that the run did not name.
+        curve: One entry per epoch.
+        samples_backprop: Windows that went through a backward pass.
+        seconds: Wall-clock by phase.
+    """
+
+    scores: np.ndarray
+    config: dict[str, Any] = field(default_factory=dict)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    samples_backprop: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def train_config(run: Run) -> TrainConfig:
+    """The settings of a supervised run: the benchmark's, for protocol "quick" 3 epochs, changed by `params`.
+
+    Raises:
+        ValueError: If `params` has a name that is no setting.
+
+    Source:
+        PTB-XL benchmark: learning rate 1e-2, for recurrent networks 1e-3 with gradients clipped at 0.25.
+    """
+    config = TrainConfig()
+    if run.model in _RECURRENT:
+        config = replace(config, max_lr=1e-3, clip_norm=0.25)
+    if run.protocol == "quick":
+        config = replace(config, epochs=3, validate_every=1)
+    known = {f.name for f in fields(TrainConfig)}
+    if unknown := set(run.params) - known:
+        raise ValueError(
+            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
+    return replace(config, **run.params)
+
+
+def supervised(
+    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> Outcome:
+    """Train a network with binary cross-entropy and predict with the weights of the last epoch."""
+    config = train_config(run)
+    scaler = fit_scaler(parts.train)
+    train, validation, test = (
+        to_device(part, device) for part in (parts.train, parts.validation, parts.test)
+    )
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(run.seed)  # the weights to begin with
+        model = models.create(run.model, leads=train.signals.shape[1], classes=len(parts.train.classes))
+    model.to(device)
+
+    def on_epoch(entry: Mapping[str, float]) -> None:
+        if progress is not None:
+            progress(int(entry["epoch"]), config.epochs)
+
+    done = train_classifier(model, train, validation, scaler, config, run.seed, checkpoint, on_epoch)
+    scores = predict(model, test, scaler, config.window_s, bf16=config.bf16)
+    settings = {**asdict(config), **asdict(scaler), "parameters": sum(p.numel() for p in model.parameters())}
+    return Outcome(scores, settings, done.curve, done.samples_backprop, done.seconds)
+
+
+def naive(
+    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> Outcome:
+    """Predict for every record how frequent each label is in the training records.
+
+    Source:
+        PTB-XL benchmark, section II-B.
+    """
+    frequency = parts.train.labels.mean(axis=0)
+    return Outcome(np.tile(frequency, (len(parts.test), 1)))
+
+
+def wavelet_nn(
+    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> Outcome:
+    """Wavelet statistics and one hidden layer, whose weight decay is chosen on the validation fold.
+
+    Parameters of the run: `wavelet` (default db4), `hidden` (default 128), `epochs` (default 30).
+
+    Source:
+        PTB-XL benchmark, Appendix I. The paper does not give the width of the hidden layer.
+    """
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    settings = {"wavelet": "db4", "hidden": 128, "epochs": 30, **run.params}
+    features = [_features(part, settings["wavelet"]) for part in (parts.train, parts.validation, parts.test)]
+    standard = StandardScaler().fit(features[0])
+    train, validation, test = (standard.transform(x).clip(-10, 10) for x in features)
+    curve: list[dict[str, float]] = []
+    best_auc, scores = -1.0, np.zeros(parts.test.labels.shape)
+    decays = (1e-4, 1e-2, 1.0)
+    for step, decay in enumerate(decays, start=1):
+        network = MLPClassifier(
+            (settings["hidden"],), alpha=decay, max_iter=settings["epochs"], random_state=run.seed
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # the number of epochs is part of the protocol
+            network.fit(train, parts.train.labels)
+        auc = macro_auc(parts.validation.labels, _probabilities(network, validation))
+        curve.append({"weight_decay": decay, "train_loss": float(network.loss_), "validation_macro_auc": auc})
+        if auc > best_auc:
+            best_auc, scores = auc, _probabilities(network, test)
+            settings["weight_decay"] = decay
+        if progress is not None:
+            progress(step, len(decays))
+    passes = settings["epochs"] * len(parts.train) * len(decays)
+    return Outcome(scores, settings, curve, passes)
+
+
+def _features(part: ECGDataset, wavelet: str) -> np.ndarray:
+    from ecgkit.signals.wavelets import wavelet_features
+
+    signals = part.signals
+    blocks = range(0, len(part), 512)
+    return np.concatenate(
+        [wavelet_features(signals[i : i + 512] * part.mv_per_unit, wavelet) for i in blocks]
+    )
+
+
+def _probabilities(network: Any, features: np.ndarray) -> np.ndarray:
+    scores = network.predict_proba(features)
+    return scores[:, 1:] if scores.shape[1] == 2 and network.n_outputs_ == 1 else scores
+
+
+METHODS: dict[str, Callable[..., Outcome]] = {
+    "naive": naive,
+    "supervised": supervised,
+    "wavelet_nn": wavelet_nn,
+}

@@ -1,0 +1,185 @@
+"""Doing one run, from the data set to its record in `results/`."""
+
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import ecgkit
+from ecgkit import datasets
+from ecgkit.evaluation import bootstrap, class_aucs, fmax, macro_auc
+from ecgkit.experiments.methods import METHODS, Outcome, Parts
+from ecgkit.experiments.results import (
+    read_record,
+    record_path,
+    save_predictions,
+    state_folder,
+    write_record,
+)
+from ecgkit.experiments.run import Run
+from ecgkit.training import choose_device
+
+__all__ = ["device_name", "execute"]
+
+_PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn")
+
+
+def execute(
+    run: Run,
+    results: Path,
+    *,
+    data_root: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Do one run and write its record; a finished run returns at once, a stopped one goes on.
+
+    Args:
+        run: What to do.
+        results: The results folder.
+        data_root: Folder of the data; see `ecgkit.datasets.load`.
+        device: "auto", "cpu", "cuda" or "mps".
+        threads: CPU threads; None leaves torch's choice.
+        progress: Called with the steps done and the steps in all.
+
+    Returns:
+        The path of the record.
+
+    Raises:
+        ValueError: If the method is not known, or the data are of another version than the run asks for.
+    """
+    path = record_path(results, run)
+    if path.exists() and read_record(path)["status"] == "finished":
+        return path
+    if run.method not in METHODS:
+        raise ValueError(f"no method {run.method!r}; there are {', '.join(METHODS)}")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    chosen = choose_device(device)
+    begin = time.perf_counter()
+    parts = _parts(run, data_root)
+    loaded = time.perf_counter()
+    state = state_folder(results, run)
+    outcome = METHODS[run.method](run, parts, chosen, state / "checkpoint.pt", progress)
+    worked = time.perf_counter()
+    seconds = {"load": loaded - begin, **outcome.seconds}
+    seconds["other"] = worked - loaded - sum(outcome.seconds.values())
+    record = _record(run, parts, outcome, results)
+    record["seconds"] = {**seconds, "bootstrap": time.perf_counter() - worked}
+    record["device"] = device_name(chosen)
+    record["threads"] = torch.get_num_threads()
+    record["peak_memory_mib"] = _peak_memory_mib(chosen)
+    write_record(results, record)
+    shutil.rmtree(state, ignore_errors=True)
+    return path
+
+
+def _parts(run: Run, root: Path | None) -> Parts:
+    dataset = datasets.load(run.dataset, root=root, task=run.task, sampling_rate_hz=run.sampling_rate_hz)
+    if dataset.version != run.dataset_version:
+        raise ValueError(
+            f"the run asks for {run.dataset} {run.dataset_version}, the data at hand are {dataset.version}"
+        )
+    return Parts(*dataset.labelled().split())
+
+
+def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str, Any]:
+    """Everything but times and device. Metrics come from the scores as they are stored, as float16."""
+    y_true = parts.test.labels
+    y_score = outcome.scores.astype(np.float16).astype(np.float32)
+    metrics = {}
+    for name, metric in (("macro_auc", macro_auc), ("fmax", fmax)):
+        interval = bootstrap(metric, y_true, y_score, n=1000, level=0.95, seed=0)
+        metrics[name] = {"point": interval.point, "low": interval.low, "high": interval.high}
+    aucs = class_aucs(y_true, y_score)
+    per_class = [
+        {
+            "class": name,
+            "auc": None if np.isnan(auc) else float(auc),
+            "positives": {
+                part: int(getattr(parts, part).labels[:, k].sum()) for part in ("train", "validation", "test")
+            },
+        }
+        for k, (name, auc) in enumerate(zip(parts.test.classes, aucs, strict=True))
+    ]
+    return {
+        "status": "finished",
+        "run": run.to_dict(),
+        "metrics": metrics,
+        "intervals": "bootstrap over test records, 1000 draws, 95 %",
+        "per_class": per_class,
+        "config": outcome.config,
+        "curve": outcome.curve,
+        "samples_backprop": outcome.samples_backprop,
+        "effective_epochs": outcome.samples_backprop / len(parts.train),
+        "data": {
+            "version": parts.test.version,
+            "fingerprint": parts.test.fingerprint,
+            "records": {part: len(getattr(parts, part)) for part in ("train", "validation", "test")},
+        },
+        "predictions": save_predictions(results, run, parts.test.meta["record_id"], y_true, y_score),
+        "versions": _versions(),
+        "commit": _commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "ecgkit": ecgkit.__version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _commit() -> str:
+    """Commit of the source, from ``$ECGKIT_COMMIT`` where there is no git."""
+    try:
+        folder = Path(ecgkit.__file__).parent
+        shown = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+        )
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--", "."],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+        return shown.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+    except (OSError, subprocess.SubprocessError):
+        return os.environ.get("ECGKIT_COMMIT", "unknown")
+
+
+def device_name(device: torch.device) -> str:
+    """The processor or graphics card, as its maker calls it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return f"{platform.processor() or platform.machine()} ({device.type})"
+
+
+def _peak_memory_mib(device: torch.device) -> float:
+    """Peak memory of the device (CUDA) or of this process, in MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
