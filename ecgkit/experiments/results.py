@@ -3,7 +3,7 @@
 import json
 import os
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ecgkit.errors import RecordError
 from ecgkit.experiments.run import Run, canonical_json
@@ -140,7 +141,7 @@ class Predictions:
 
 
 def save_predictions(
-    results: Path, run: Run, record_ids: Sequence[Any] | np.ndarray, y_true: np.ndarray, y_score: np.ndarray
+    results: Path, run: Run, record_ids: ArrayLike, y_true: np.ndarray, y_score: np.ndarray
 ) -> str:
     """Store predictions beside the record, compressed and with scores as float16.
 

@@ -1,0 +1,100 @@
+"""What a grid costs, computed from runs that were measured."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from ecgkit.experiments.results import experiments, load, results_folder
+from ecgkit.experiments.run import Run
+
+__all__ = ["MEMORY_GB_PER_S", "estimate_seconds", "measured_runs", "size_grid"]
+
+MEMORY_GB_PER_S = {"Tesla T4": 320, "NVIDIA H100 80GB HBM3": 3350, "NVIDIA H200": 4800}
+"""Memory bandwidth by NVIDIA's data sheets: what a time is scaled by where a card was not measured."""
+
+
+def measured_runs(results: str | None = None) -> pd.DataFrame:
+    """All finished runs of all experiments that say how long they took."""
+    frames = [load(name, results) for name in experiments(results_folder(results))]
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        return pd.DataFrame(columns=["model", "method", "device", "seconds", "samples_backprop"])
+    return pd.concat(frames, ignore_index=True)
+
+
+def estimate_seconds(run: Run, measured: pd.DataFrame, device: str | None = None) -> float | None:
+    """Expected wall-clock seconds of a run, or None where nothing like it was measured.
+
+    The median time per training window of the same model at the same sampling rate, times the windows of
+    this run: its epochs times the training records of its task. Loading, validation, test and bootstrap are
+    part of the measured time. A run without training costs what such runs took.
+
+    Args:
+        run: The run.
+        measured: Rows of `measured_runs`.
+        device: Only runs on this device count; None: on any.
+    """
+    rows = measured
+    for name in ("model", "method", "dataset", "sampling_rate_hz"):
+        rows = rows[rows[name] == getattr(run, name)] if name in rows else rows.iloc[:0]
+    if device is not None:
+        rows = rows[rows["device"] == device]
+    if rows.empty:
+        return None
+    trained = rows[rows["samples_backprop"] > 0]
+    if trained.empty:
+        return float(rows["seconds"].median())
+    same_task = measured[(measured["dataset"] == run.dataset) & (measured["task"] == run.task)]
+    records = float((same_task if len(same_task) else rows)["records_train"].max())
+    return float((trained["seconds"] / trained["samples_backprop"]).median()) * _epochs(run) * records
+
+
+def _epochs(run: Run) -> int:
+    from ecgkit.experiments.methods import train_config
+
+    return train_config(run).epochs if run.method == "supervised" else int(run.params.get("epochs", 1))
+
+
+def size_grid(
+    runs: Sequence[Run],
+    measured: pd.DataFrame,
+    devices: Sequence[str] = ("Tesla T4", "NVIDIA H100 80GB HBM3"),
+    price_per_hour: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """Hours, and where prices are given the cost, of a grid on each device.
+
+    Where a device was measured its own runs count. Else the times of another card in `MEMORY_GB_PER_S` are
+    scaled by memory bandwidth; networks as small as these wait for the launch of kernels as well, so a slower
+    card loses less than that and the figure is an upper bound for it (and a lower bound for a faster one).
+
+    Returns:
+        Columns device, runs, hours, cost, basis: "measured", "scaled from ...", or "not measured yet" with
+        hours missing.
+    """
+    rows = []
+    for device in devices:
+        hours, basis = _hours(runs, measured, device), "measured"
+        for other, bandwidth in MEMORY_GB_PER_S.items():
+            if hours is None and device in MEMORY_GB_PER_S:
+                scaled = _hours(runs, measured, other)
+                if scaled is not None:
+                    hours = scaled * bandwidth / MEMORY_GB_PER_S[device]
+                    basis = f"scaled from {other}"
+        price = (price_per_hour or {}).get(device)
+        rows.append(
+            {
+                "device": device,
+                "runs": len(runs),
+                "hours": hours,
+                "cost": hours * price if hours is not None and price is not None else None,
+                "basis": basis if hours is not None else "not measured yet",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _hours(runs: Sequence[Run], measured: pd.DataFrame, device: str) -> float | None:
+    seconds = [estimate_seconds(run, measured, device) for run in runs]
+    if not seconds or any(s is None for s in seconds):
+        return None
+    return sum(s for s in seconds if s is not None) / 3600
