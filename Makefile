@@ -36,16 +36,16 @@ lint: $(STAMP)  ## style, types, workflows, notebooks in step with their sources
 	MYPYPATH=tools $(BIN)/mypy tools/*.py
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
-	$(BIN)/python tools/notebooks.py check
+	$(BIN)/python tools/colab.py check
 
 guard: $(STAMP)  ## execute the notebooks for Colab and compare the outputs that must not move (nbval)
 	$(BIN)/python tools/guard.py
 
 notebooks: $(STAMP)  ## write the .ipynb beside each .md
-	$(BIN)/python tools/notebooks.py sync
+	$(BIN)/python tools/colab.py sync
 
 record: $(STAMP)  ## after `make book`: store the outputs that must not move
-	$(BIN)/python tools/notebooks.py record
+	$(BIN)/python tools/colab.py record
 
 gpu-pack: $(STAMP)  ## pack what a GPU machine needs for the recorded runs
 	$(BIN)/python tools/gpu_pack.py

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -21,8 +22,7 @@ from pathlib import Path
 
 import nbformat
 from bookinfo import BUILD, ROOT, sources
-
-from notebooks import read_source
+from colab import read_source
 
 __all__ = ["accepts", "execute", "execute_all"]
 
@@ -52,16 +52,16 @@ def accepts(source: Path, data: str) -> bool:
     return data == "synthetic" or data in read_source(source).metadata.ecgkit.get("data", [])
 
 
-def _failing_cell(path: Path) -> str:
-    if not path.exists():
-        return "no cell was run"
-    for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
+def _failing_cell(path: Path, source: nbformat.NotebookNode) -> str:
+    """Which cell of the source failed, and how; empty when no cell shows an error."""
+    own = [cell["id"] for cell in source.cells]
+    for cell in nbformat.read(path, as_version=4).cells if path.exists() else []:
         for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                trace = "\n".join(output.traceback[-3:])
-                what = f"{output.ename}: {output.evalue}"
-                return f"cell {number} ({cell.get('id', '')}), {what}\n{cell.source}\n{trace}"
-    return "no cell shows an error: the kernel died or ran out of time"
+            if output.output_type == "error" and cell["id"] in own:
+                where = f"cell {own.index(cell['id']) + 1} of {len(own)} (id {cell['id']})"
+                trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
+                return f"{where}, {output.ename}: {output.evalue}\n{cell.source}\n{trace[-3000:]}"
+    return ""
 
 
 def execute(source: Path, data: str, profile: str, force: bool, code: str) -> dict:
@@ -108,7 +108,8 @@ def execute(source: Path, data: str, profile: str, force: bool, code: str) -> di
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         seconds = time.perf_counter() - start
         if done.returncode:
-            raise RuntimeError(f"{name} failed in {_failing_cell(work / 'out.ipynb')}\n{done.stderr[-1500:]}")
+            why = _failing_cell(work / "out.ipynb", notebook) or f"no cell of its own:\n{done.stderr[-3000:]}"
+            raise RuntimeError(f"{name} failed in {why}")
         _tidy(work / "out.ipynb", notebook)
         entry.write_text(json.dumps({"seconds": round(seconds, 1), "data": data, "profile": profile}))
         (work / "out.ipynb").replace(kept)

@@ -6,8 +6,7 @@ import sys
 
 import nbformat
 from bookinfo import ROOT, sources
-
-from notebooks import GUARD
+from colab import GUARD
 
 __all__ = ["main"]
 

@@ -16,9 +16,8 @@ from pathlib import Path
 import nbformat
 import yaml
 from bookinfo import BUILD, ROOT, repository, tag, version
+from colab import cited_entries
 from plain_markdown import references
-
-from notebooks import cited_entries
 
 __all__ = ["stage"]
 

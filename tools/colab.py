@@ -1,8 +1,8 @@
 """Make the notebooks for Colab from their MyST sources, check them, and record the outputs that are guarded.
 
-    python tools/notebooks.py sync      write notebooks/<part>/NN_name.ipynb beside each .md
-    python tools/notebooks.py check     fail when one is not what `sync` would write
-    python tools/notebooks.py record    take the guarded outputs from the last `make book`, then sync
+    python tools/colab.py sync      write notebooks/<part>/NN_name.ipynb beside each .md
+    python tools/colab.py check     fail when one is not what `sync` would write
+    python tools/colab.py record    take the guarded outputs from the last `make book`, then sync
 
 A cell tagged `nbval-check-output` is guarded: its output is stored in the .ipynb, and `make guard` fails when
 it moves. All other cells are stored without outputs.
@@ -127,10 +127,10 @@ def _take_outputs(notebook: NotebookNode, stored: Path) -> NotebookNode:
     for cell in filter(_guarded, notebook.cells):
         if cell["id"] in by_id:
             cell.outputs = by_id[cell["id"]].outputs
-            for number, output in enumerate(cell.outputs):
-                output.pop("execution_count", None)
+            cell.execution_count = 1 if cell.outputs else None  # nbval takes a cell without one for never run
+            for output in cell.outputs:
                 if output.output_type == "execute_result":
-                    cell.outputs[number] = NotebookNode(output, execution_count=None)
+                    output["execution_count"] = 1
     return notebook
 
 
