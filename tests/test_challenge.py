@@ -10,9 +10,12 @@ import scipy.signal
 
 from ecgkit import datasets
 from ecgkit.datasets import challenge
+from ecgkit.datasets.base import DataSource
 from ecgkit.datasets.labels_challenge import label_matrix, published_counts, read_labels
 from ecgkit.datasets.labels_snomed import CPSC9
+from ecgkit.datasets.sph import SPH
 from ecgkit.datasets.splits import assert_no_patient_straddles
+from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.errors import DataNotFoundError, RecordError
 from ecgkit.signals.record import STANDARD_LEADS
 
@@ -202,6 +205,15 @@ def test_labels_alone(tmp_path: Path) -> None:
     assert label_matrix([], [["a"], ["b"]]).shape == (0, 2)
 
 
+@pytest.mark.parametrize("source", [*challenge.CHALLENGE_SETS, SPH], ids=lambda source: source.name)
+def test_synthetic_records_load_with_their_truth(tmp_path: Path, source: DataSource) -> None:
+    make_synthetic(tmp_path / source.name, dataset=source.name, n=12)
+    ds = datasets.load(source.name, tmp_path)
+    assert len(ds) == 12 and ds.labels.any()
+    assert ds.truth is not None
+    assert ds.truth["record_id"].tolist() == ds.meta["record_id"].tolist()
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("name", "records", "shortest_s", "longest_s"),
@@ -232,7 +244,7 @@ def test_every_real_record_loads(
 
 @pytest.mark.real_data
 def test_cpsc_labels_agree_in_three_places(real_data: Path) -> None:
-    """Headers (64), REFERENCE.csv (6,877) and the Challenge's table say the same in names, numbers and codes."""
+    """Headers (64), REFERENCE.csv (6,877) and the Challenge's table agree: names, numbers and codes."""
     table = read_labels(real_data / "labels" / "challenge2020_demographics_dx.csv").set_index("record_id")
     assert len(table) == 43_101
     reference = read_labels(real_data / "cpsc2018" / "REFERENCE.csv").set_index("record_id")
