@@ -1,21 +1,20 @@
 """The store: what it keeps, and what it does when something goes wrong."""
 
 import errno
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
-from toy_source import TOY, toy_describe, write_record, write_toy
+from toy_source import TOY, write_record, write_toy
 
 from ecgkit.datasets import convert, store
 from ecgkit.datasets.base import ECGDataset
@@ -292,14 +291,16 @@ def test_another_rate_is_refused(cache: Path, root: Path) -> None:
         load(root)
 
 
-def test_truth_is_kept_row_by_row(cache: Path, root: Path) -> None:
+def test_planted_truth_follows_its_records(cache: Path, root: Path) -> None:
     write_toy(root)
-
-    def with_truth(root: Path, rate: int, files: list[Path]) -> object:
-        contents = toy_describe(root, rate, files)
-        return replace(contents, truth=contents.meta[["record_id"]].assign(flipped=True))
-
-    ds = store.open_or_convert(replace(TOY, describe=with_truth), root, "odd", 100)
-    assert ds.truth is not None and ds.truth["flipped"].all()
+    assert load(root).truth is None and load(root).version == "1"
+    names = ["r0004", "r0003", "r0002", "r0001", "r0000"]  # in another order than the data set
+    pd.DataFrame({"record_id": names, "size": range(5)}).to_csv(root / "truth.csv")
+    (root / "synthetic.json").write_text('{"generator_version": "7"}')
+    ds = load(root)
+    assert ds.truth is not None and ds.truth["size"].tolist() == [4, 3, 2, 1, 0]
     assert ds.subset([3]).truth["record_id"].tolist() == ["r0003"]
-    assert json.loads((store_of(root) / "store.json").read_text())["records"] == 5
+    assert ds.version == "synthetic-7"  # never taken for the published one
+    pd.DataFrame({"record_id": names[1:], "size": range(4)}).to_csv(root / "truth.csv")
+    with pytest.raises(RecordError, match=r"truth\.csv does not know record r0004"):
+        load(root)

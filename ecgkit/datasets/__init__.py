@@ -10,9 +10,10 @@ from pathlib import Path
 
 from ecgkit.datasets.base import Contents, DataSource, ECGDataset, Labels
 from ecgkit.datasets.challenge import CHALLENGE_SETS
-from ecgkit.datasets.ptbxl import PTBXL
+from ecgkit.datasets.ptbxl import PTBXL, SYNTHETIC
 from ecgkit.datasets.sph import SPH
 from ecgkit.datasets.store import cache_root, open_or_convert
+from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.errors import DataNotFoundError
 from ecgkit.signals.read import read_record
 
@@ -29,7 +30,7 @@ __all__ = [
     "read_record",
 ]
 
-SOURCES: dict[str, DataSource] = {source.name: source for source in (PTBXL, *CHALLENGE_SETS, SPH)}
+SOURCES: dict[str, DataSource] = {source.name: source for source in (PTBXL, *CHALLENGE_SETS, SPH, SYNTHETIC)}
 
 
 def names() -> tuple[str, ...]:
@@ -78,6 +79,8 @@ def data_folder(name: str, root: str | Path | None = None) -> Path:
         DataNotFoundError: If it is nowhere; the message says where it was looked for and how to get it.
     """
     source = SOURCES[name]
+    if name == SYNTHETIC.name and root is None:
+        return make_synthetic(cache_root() / "synthetic", sampling_rates_hz=SYNTHETIC.sampling_rates_hz)
     base = Path(root if root is not None else os.environ.get("ECGKIT_DATA") or "data")
     places = (base / name, base)
     for place in places:

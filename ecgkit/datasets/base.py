@@ -47,7 +47,6 @@ class Contents:
             only: bool, int, float, or strings where None means missing.
         tasks: Labels of every task.
         max_samples: Length of the longest record, in samples per lead, at the sampling rate asked for.
-        truth: Planted truth of a synthetic set, one row per record, or None.
         missing: Records that the metadata lists and whose files are not there.
     """
 
@@ -56,7 +55,6 @@ class Contents:
     meta: pd.DataFrame
     tasks: Mapping[str, Labels]
     max_samples: int
-    truth: pd.DataFrame | None = None
     missing: int = 0
 
 

@@ -24,6 +24,7 @@ Reader = Callable[[Path, int], tuple[np.ndarray, float]]
 
 _CHUNK = 128  # records per piece of work
 _SMALL = 256  # up to so many records, starting workers costs more than it saves
+_LONG = 2000  # from so many records on there is a progress bar
 _IN_ORDER = list(range(12))
 
 
@@ -101,7 +102,7 @@ def convert_signals(
     starts = range(0, len(records), _CHUNK)
     with (
         _workers(len(records)) as pool,
-        tqdm(total=len(records), unit="record", disable=len(records) <= _SMALL, mininterval=0.5) as bar,
+        tqdm(total=len(records), unit="record", disable=len(records) < _LONG, mininterval=0.5) as bar,
     ):
         jobs: list[Future[tuple[int, list[int], list[bytes], dict[str, int]]]] = [
             pool.submit(

@@ -165,8 +165,8 @@ def aggregate(values: np.ndarray, codes: Sequence[str], level: str) -> np.ndarra
 def likelihoods(meta: pd.DataFrame, codes: Sequence[str] | None = None) -> np.ndarray:
     """How sure the annotator was of each statement, from the column scp_codes of the metadata.
 
-    PTB-XL gives a likelihood in percent (0, 15, 35, 50, 80, 100) to diagnostic statements; 0 means that
-    none was given, which is so for every form and rhythm statement and for some diagnostic ones.
+    Diagnostic statements nearly always have one (15, 35, 50, 80 or 100 %, four times another number); 0 means
+    that none was given, which is so for most form and rhythm statements.
 
     Returns:
         float32, shape (N, len(codes)), in [0, 1]; NaN where the statement was not made.

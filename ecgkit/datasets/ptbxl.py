@@ -8,6 +8,7 @@ Source:
 import ast
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,13 @@ from ecgkit.datasets.base import Contents, DataSource, Labels
 from ecgkit.datasets.labels_ptbxl import LEVELS, classes_of, level_labels, statements
 from ecgkit.errors import DataNotFoundError, RecordError
 
-__all__ = ["PTBXL", "QUALITY_CLASSES", "TASKS", "read_labels", "read_metadata"]
+__all__ = ["PTBXL", "QUALITY_CLASSES", "SYNTHETIC", "TASKS", "read_labels", "read_metadata"]
 
 QUALITY_CLASSES = ("any", "baseline_drift", "static_noise", "burst_noise", "electrodes_problems")
 TASKS = ("superdiagnostic", "all", "diagnostic", "subdiagnostic", "form", "rhythm", "age", "sex", "quality")
 
 _DATABASE = "ptbxl_database.csv"
 _STATEMENTS = "scp_statements.csv"
-_TRUTH = "truth.csv"
 _VERSIONS = {21837: "1.0.1", 21801: "1.0.2"}
 _COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
 _TEXTS = (
@@ -146,7 +146,7 @@ def read_labels(meta: pd.DataFrame, table: pd.DataFrame | None = None) -> dict[s
 
 def _files(root: Path, sampling_rate_hz: int) -> list[str]:
     """Tables, and all that lies in the folder of records of that rate."""
-    files = [str(root / name) for name in (_DATABASE, _STATEMENTS, _TRUTH) if (root / name).exists()]
+    files = [str(root / name) for name in (_DATABASE, _STATEMENTS) if (root / name).exists()]
     for folder, _, names in os.walk(root / ("records100" if sampling_rate_hz == 100 else "records500")):
         files += [f"{folder}{os.sep}{name}" for name in names if name.endswith((".hea", ".dat"))]
     return files
@@ -161,7 +161,6 @@ def _describe(root: Path, sampling_rate_hz: int, files: list[str]) -> Contents:
     there = set(files)
     stems = [str(root / name) for name in names]
     present = np.array([stem + ".hea" in there and stem + ".dat" in there for stem in stems], bool)
-    truth = pd.read_csv(root / _TRUTH) if (root / _TRUTH).exists() else None
     meta = meta.drop(columns=["filename_lr", "filename_hr"])
     return Contents(
         version=version,
@@ -176,7 +175,6 @@ def _describe(root: Path, sampling_rate_hz: int, files: list[str]) -> Contents:
             for name, each in labels.items()
         },
         max_samples=10 * sampling_rate_hz,
-        truth=None if truth is None else truth[present].reset_index(drop=True),
         missing=int((~present).sum()),
     )
 
@@ -190,4 +188,13 @@ PTBXL = DataSource(
     mv_per_unit=0.001,
     files=_files,
     describe=_describe,
+    remedy="Get them with `ecgkit data download ptbxl`, or load them at the other rate.",
+)
+
+SYNTHETIC = replace(
+    PTBXL,
+    name="synthetic",
+    title="Synthetic records in the layout of PTB-XL, with known truth",
+    markers=("synthetic.json",),
+    remedy="Make them with ecgkit.datasets.synthetic.make_synthetic.",
 )

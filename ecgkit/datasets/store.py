@@ -22,17 +22,21 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pandas as pd
 
 from ecgkit import __version__
 from ecgkit.datasets.base import Contents, DataSource, ECGDataset, known_records
 from ecgkit.datasets.convert import Converted, convert_signals, read_wfdb
 from ecgkit.datasets.frames import frame_to_arrays, frame_update, read_arrays, read_frame
-from ecgkit.errors import DataNotFoundError, EcgkitError, StoreError
+from ecgkit.errors import DataNotFoundError, EcgkitError, RecordError, StoreError
 from ecgkit.files import write_error
 
-__all__ = ["SCHEMA", "cache_root", "open_or_convert", "read_wfdb", "store_folder"]
+__all__ = ["SCHEMA", "adopt", "cache_root", "open_or_convert", "read_wfdb", "store_folder"]
 
 SCHEMA = 1
+
+# The generator of synthetic data writes these two beside a published layout.
+_TRUTH, _SYNTHETIC = "truth.csv", "synthetic.json"
 
 _LOG = logging.getLogger(__name__)
 _ONE_AT_A_TIME = threading.Lock()
@@ -68,6 +72,7 @@ def open_or_convert(source: DataSource, root: Path, task: str, sampling_rate_hz:
         StoreError: If the cache folder is full or cannot be written.
     """
     files = source.files(root, sampling_rate_hz)
+    files += [root / name for name in (_TRUTH, _SYNTHETIC) if (root / name).exists()]
     folder = store_folder(source, root, sampling_rate_hz)
     state = _listing(source, root, files)
     info = _valid(folder, state)
@@ -150,7 +155,7 @@ def _make(
     try:
         temporary.mkdir()
         _check_space(folder.parent, len(contents.records) * 24 * contents.max_samples)
-        info = _write(source, contents, sampling_rate_hz, temporary, state)
+        info = _write(source, root, contents, sampling_rate_hz, temporary, state)
         if folder.exists():
             old = folder.with_name(f"{folder.name}.{os.getpid()}.old.tmp")
             folder.replace(old)
@@ -166,8 +171,25 @@ def _make(
     return info
 
 
+def _aligned(truth: pd.DataFrame, meta: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The rows of the planted truth in the order of the metadata."""
+    rows = pd.Index(truth["record_id"].astype(str)).get_indexer(pd.Index(meta["record_id"].astype(str)))
+    if (rows < 0).any():
+        raise RecordError(
+            f"{path} does not know record {meta['record_id'].iloc[int(rows.argmin())]}; make it anew"
+        )
+    return truth.iloc[rows].reset_index(drop=True)
+
+
+def _version(contents: Contents, root: Path) -> str:
+    """The published version, or that of the generator: synthetic data must not pass for real ones."""
+    if not (root / _SYNTHETIC).exists():
+        return contents.version
+    return f"synthetic-{json.loads((root / _SYNTHETIC).read_text(encoding='utf-8'))['generator_version']}"
+
+
 def _write(
-    source: DataSource, contents: Contents, sampling_rate_hz: int, folder: Path, state: str
+    source: DataSource, root: Path, contents: Contents, sampling_rate_hz: int, folder: Path, state: str
 ) -> dict[str, Any]:
     done = convert_signals(
         folder / "signals.npy",
@@ -178,8 +200,9 @@ def _write(
         source.read or read_wfdb,
     )
     np.savez(folder / "meta.npz", **frame_to_arrays(contents.meta))  # type: ignore[arg-type]
-    if contents.truth is not None:
-        np.savez(folder / "truth.npz", **frame_to_arrays(contents.truth))  # type: ignore[arg-type]
+    if (root / _TRUTH).exists():
+        truth = _aligned(pd.read_csv(root / _TRUTH), contents.meta, root / _TRUTH)
+        np.savez(folder / "truth.npz", **frame_to_arrays(truth))  # type: ignore[arg-type]
     arrays = {"lengths": done.lengths}
     for task, labels in contents.tasks.items():
         known = known_records(labels.values) if labels.known is None else labels.known
@@ -189,7 +212,7 @@ def _write(
         "schema": SCHEMA,
         "source": state,
         "name": source.name,
-        "version": contents.version,
+        "version": _version(contents, root),
         "sampling_rate_hz": sampling_rate_hz,
         "mv_per_unit": source.mv_per_unit,
         "fingerprint": _fingerprint(source, contents, sampling_rate_hz, done),
@@ -261,3 +284,25 @@ def _cache_error(path: Path, error: OSError) -> StoreError:
     return StoreError(
         error.errno, f"{write_error(path, error).strerror} (ECGKIT_CACHE names the cache folder)"
     )
+
+
+def adopt(source: DataSource, root: Path, sampling_rate_hz: int, made: Path) -> Path:
+    """Take over a store folder that was made on another machine, so that `open_or_convert` opens it as it is.
+
+    Args:
+        source: The data set.
+        root: Its folder on this machine; the tables are enough, signals are not needed.
+        sampling_rate_hz: The rate of the store.
+        made: The folder of the store; it is moved into the cache.
+
+    Returns:
+        Where the store is now.
+    """
+    folder = store_folder(source, root, sampling_rate_hz)
+    info = json.loads((made / "store.json").read_text(encoding="utf-8"))
+    info["source"] = _listing(source, root, source.files(root, sampling_rate_hz))
+    info["sizes"] = {file.name: file.stat().st_size for file in made.iterdir() if file.name != "store.json"}
+    (made / "store.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made.replace(folder)
+    return folder

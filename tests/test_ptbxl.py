@@ -1,0 +1,254 @@
+"""PTB-XL: labels on a table made by hand, and the published numbers on the real data."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from toy_source import write_record
+
+from ecgkit import datasets
+from ecgkit.datasets import labels_ptbxl, ptbxl
+from ecgkit.datasets.labels_ptbxl import LEVELS, aggregate, classes_of, count_table, likelihoods, statements
+from ecgkit.errors import DataNotFoundError, RecordError
+
+ROWS = [  # ecg_id, patient, age, sex, scp_codes, fold, drift, static, burst, electrodes
+    (1, 11.0, 56.0, 1, "{'NORM': 100.0, 'SR': 0.0}", 1, None, None, None, None),
+    (
+        2,
+        12.0,
+        300.0,
+        0,
+        "{'IMI': 15.0, 'ASMI': 50.0, 'NDT': 100.0, 'AFIB': 0.0}",
+        9,
+        ", V6",
+        None,
+        None,
+        None,
+    ),
+    (3, 13.0, None, 0, "{'PVC': 100.0, 'SR': 0.0}", 10, None, None, None, "V6"),
+    (5, 12.0, 80.0, 1, "{'1AVB': 100.0, 'LNGQT': 0.0}", 9, "  ", ", alles,", "V1", None),
+]
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    names = ["ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", *ptbxl.QUALITY_CLASSES[1:]]
+    frame = pd.DataFrame(ROWS, columns=names)
+    frame["filename_lr"] = [f"records100/00000/{number:05d}_lr" for number in frame["ecg_id"]]
+    frame["filename_hr"] = [f"records500/00000/{number:05d}_hr" for number in frame["ecg_id"]]
+    return frame
+
+
+@pytest.fixture
+def folder(tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in the published layout, with a cache of its own."""
+    root = tmp_path / "data" / "ptbxl"
+    (root / "records100" / "00000").mkdir(parents=True)
+    table.to_csv(root / "ptbxl_database.csv", index=False)
+    rng = np.random.default_rng(0)
+    for name in table["filename_lr"]:
+        write_record(root / name, rng.integers(-2000, 2000, (12, 1000)).astype(np.int16))
+    monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path / "cache"))
+    return root
+
+
+def expected(task: str) -> list[set[str]]:
+    return {
+        "all": [{"NORM", "SR"}, {"IMI", "ASMI", "NDT", "AFIB"}, {"PVC", "SR"}, {"1AVB", "LNGQT"}],
+        "diagnostic": [{"NORM"}, {"IMI", "ASMI", "NDT"}, set(), {"1AVB", "LNGQT"}],
+        "subdiagnostic": [{"NORM"}, {"IMI", "AMI", "STTC"}, set(), {"_AVB", "STTC"}],
+        "superdiagnostic": [{"NORM"}, {"MI", "STTC"}, set(), {"CD", "STTC"}],
+        "form": [set(), {"NDT"}, {"PVC"}, {"LNGQT"}],
+        "rhythm": [{"SR"}, {"AFIB"}, {"SR"}, set()],
+        "sex": [{"female"}, set(), set(), {"female"}],
+        "quality": [
+            set(),
+            {"any", "baseline_drift"},
+            {"electrodes_problems"},
+            {"any", "static_noise", "burst_noise"},
+        ],
+    }[task]
+
+
+@pytest.mark.parametrize("task", [task for task in ptbxl.TASKS if task != "age"])
+def test_labels_of_a_table_made_by_hand(folder: Path, task: str) -> None:
+    ds = datasets.load("ptbxl", folder, task=task)
+    found = [{name for name, made in zip(ds.classes, row, strict=True) if made} for row in ds.labels]
+    assert found == expected(task)
+    assert list(ds.classes) == sorted(ds.classes) or task == "quality"
+    every_record = task in ("sex", "quality")
+    assert ds.labelled().meta["record_id"].tolist() == [
+        number for number, made in zip([1, 2, 3, 5], expected(task), strict=True) if made or every_record
+    ]
+
+
+def test_ages_above_89_are_unknown_and_marked(folder: Path) -> None:
+    ds = datasets.load("ptbxl", folder, task="age")
+    np.testing.assert_array_equal(ds.labels[:, 0], [56, np.nan, np.nan, 80])
+    np.testing.assert_array_equal(ds.meta["age"], [56, np.nan, np.nan, 80])
+    assert ds.meta["age_over_89"].tolist() == [False, True, False, False]
+    assert ds.labelled().labels[:, 0].tolist() == [56, 80]
+
+
+def test_a_root_may_hold_the_data_set_or_be_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    direct, above = datasets.load("ptbxl", folder), datasets.load("ptbxl", folder.parent)
+    monkeypatch.setenv("ECGKIT_DATA", str(folder.parent))
+    assert direct.fingerprint == above.fingerprint == datasets.load("ptbxl").fingerprint
+    monkeypatch.setenv("ECGKIT_DATA", str(folder / "records100"))
+    with pytest.raises(DataNotFoundError, match=r"ecgkit data download ptbxl.*ECGKIT_DATA.*synthetic"):
+        datasets.load("ptbxl")
+
+
+def test_wrong_names_are_answered_with_the_right_ones(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"no data set 'ptb_xl'; there are .*ptbxl"):
+        datasets.load("ptb_xl")
+    with pytest.raises(ValueError, match="no task 'super'; it has superdiagnostic"):
+        datasets.load("ptbxl", folder, task="super")
+    with pytest.raises(ValueError, match="100, 500 Hz, not at 250 Hz"):
+        datasets.load("ptbxl", folder, sampling_rate_hz=250)
+    with pytest.raises(DataNotFoundError, match="lists 4 records of ptbxl but holds none of them at 500 Hz"):
+        datasets.load("ptbxl", folder, sampling_rate_hz=500)
+
+
+def test_metadata_that_cannot_be_right_are_refused(folder: Path, table: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match="nowhere"):
+        ptbxl.read_metadata(tmp_path / "nowhere.csv")
+    table.drop(columns="strat_fold").to_csv(folder / "ptbxl_database.csv")
+    with pytest.raises(RecordError, match="no column 'strat_fold'"):
+        ptbxl.read_metadata(folder)
+    table.assign(scp_codes="__import__('os')").to_csv(folder / "ptbxl_database.csv")
+    with pytest.raises(RecordError, match="cannot read the scp_codes"):
+        ptbxl.read_metadata(folder)
+    table.assign(scp_codes="{'XYZ': 1.0}").to_csv(folder / "ptbxl_database.csv")
+    with pytest.raises(RecordError, match="record 1: unknown statement 'XYZ'"):
+        ptbxl.read_labels(ptbxl.read_metadata(folder))
+
+
+def test_hierarchy() -> None:
+    table = statements()
+    assert [len(classes_of(level)) for level in LEVELS] == [71, 44, 23, 5, 19, 12]
+    assert classes_of("superdiagnostic") == labels_ptbxl.SUPERCLASSES
+    both = table.index[table["diagnostic"] & table["form"]]
+    assert sorted(both) == ["DIG", "LNGQT", "NDT", "NST_"]  # 44 + 19 + 12 = 71 + 4
+    for code in table.index:
+        diagnostic = bool(table.at[code, "diagnostic"])
+        assert (labels_ptbxl.superclass_of(code) is not None) == diagnostic
+        assert (labels_ptbxl.subclass_of(code) is not None) == diagnostic
+    with pytest.raises(KeyError, match="none of the 71"):
+        labels_ptbxl.superclass_of("XYZ")
+
+
+def test_aggregation_agrees_with_a_loop_over_statements() -> None:
+    codes = classes_of("all")
+    rng = np.random.default_rng(0)
+    probabilities = rng.random((20, len(codes))) / 3
+    made = (rng.random((20, len(codes))) < 0.05).astype(np.uint8)
+    for level, of in (
+        ("subdiagnostic", labels_ptbxl.subclass_of),
+        ("superdiagnostic", labels_ptbxl.superclass_of),
+    ):
+        summed, joined = aggregate(probabilities, codes, level), aggregate(made, codes, level)
+        assert joined.dtype == np.uint8
+        for column, name in enumerate(classes_of(level)):
+            children = [number for number, code in enumerate(codes) if of(code) == name]
+            np.testing.assert_allclose(
+                summed[:, column], np.minimum(probabilities[:, children].sum(axis=1), 1)
+            )
+            np.testing.assert_array_equal(joined[:, column], made[:, children].any(axis=1))
+
+
+def test_likelihoods(folder: Path) -> None:
+    meta = datasets.load("ptbxl", folder).meta
+    found = likelihoods(meta, ["IMI", "NDT", "SR"])
+    np.testing.assert_array_equal(
+        found,
+        np.array([[np.nan, np.nan, 0], [0.15, 1, np.nan], [np.nan, np.nan, 0], [np.nan] * 3], np.float32),
+    )
+
+
+# The real data
+
+TABLE_I = {  # the benchmark's Table I as printed: classes, then records with 0, 1, 2, 3, >= 4 labels
+    "diagnostic": (44, 407, 15019, 4242, 1515, 654),
+    "subdiagnostic": (24, 407, 16272, 4079, 920, 159),
+    "superdiagnostic": (5, 407, 15239, 4171, 1439, 581),
+    "form": (19, 12849, 6693, 1672, 524, 99),
+    "rhythm": (12, 771, 20923, 142, 1, 0),
+    "all": (71, 0, 705, 11247, 5114, 4771),
+}
+
+
+@pytest.mark.real_data
+def test_table_i_with_the_metadata_of_1_0_1(real_data: Path) -> None:
+    meta = ptbxl.read_metadata(real_data / "ptbxl" / "ptbxl_database_v1.0.1.csv")
+    assert len(meta) == 21837 and meta.attrs["version"] == "1.0.1"
+    labels = ptbxl.read_labels(meta)
+    ours = count_table({level: labels[level] for level in LEVELS})
+    printed = pd.DataFrame.from_dict(TABLE_I, orient="index", columns=ours.columns)
+    for level in ("diagnostic", "form", "rhythm", "all"):
+        assert ours.loc[level].tolist() == printed.loc[level].tolist()
+    # The printed rows of sub- and superclasses are exchanged, and there are 23 subclasses, not 24.
+    assert ours.loc["subdiagnostic"].tolist() == [23, *printed.loc["superdiagnostic"].tolist()[1:]]
+    assert ours.loc["superdiagnostic"].tolist() == [5, *printed.loc["subdiagnostic"].tolist()[1:]]
+    assert meta["age"].max() == 95  # 1.0.1 does not hide ages
+
+
+@pytest.mark.real_data
+def test_the_published_numbers_of_1_0_3(real_data: Path) -> None:
+    ds = datasets.load("ptbxl", real_data / "ptbxl")
+    assert len(ds) == 21799 and ds.version == "1.0.3" and ds.signals.shape == (21799, 12, 1000)
+    assert ds.meta["patient"].nunique() == 18869
+    assert dict(zip(ds.classes, ds.labels.sum(axis=0).tolist(), strict=True)) == {
+        "NORM": 9514,
+        "MI": 5469,
+        "STTC": 5235,
+        "CD": 4898,
+        "HYP": 2649,
+    }
+    assert len(ds) - len(ds.labelled()) == 411
+    train, validation, test = ds.split()
+    assert len(test) == 2198 and len(train) + len(validation) + len(test) == 21799
+    assert (ds.meta.groupby("patient")["fold"].nunique() == 1).all()
+    age = datasets.load("ptbxl", real_data / "ptbxl", task="age").labelled()
+    assert np.nanmax(age.labels) <= 89 and len(age) == 21799 - 89 - int(ds.meta["age_over_89"].sum())
+    quality = datasets.load("ptbxl", real_data / "ptbxl", task="quality")
+    assert 0.22 <= quality.labels[:, 0].mean() < 0.23  # "about 22 %", section III-D
+
+
+@pytest.mark.real_data
+def test_the_tables_of_statements_agree(real_data: Path) -> None:
+    published = statements(real_data / "ptbxl" / "scp_statements.csv")
+    pd.testing.assert_frame_equal(published, statements())
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("rate", [100, 500])
+def test_signals_equal_those_of_wfdb(real_data: Path, rate: int) -> None:
+    import wfdb
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not all records need be there at 500 Hz
+        ds = datasets.load("ptbxl", real_data / "ptbxl", sampling_rate_hz=rate)
+    for row in np.random.default_rng(rate).choice(len(ds), 10, replace=False):
+        number = int(ds.meta["record_id"].iloc[row])
+        suffix = "lr" if rate == 100 else "hr"
+        stem = (
+            real_data / "ptbxl" / f"records{rate}" / f"{number // 1000 * 1000:05d}" / f"{number:05d}_{suffix}"
+        )
+        record = wfdb.rdrecord(str(stem), physical=False)
+        assert [name.lower() for name in record.sig_name] == [name.lower() for name in ds.leads]
+        assert record.fs == ds.sampling_rate_hz and set(record.adc_gain) == {1 / ds.mv_per_unit}
+        np.testing.assert_array_equal(ds.signals[row], record.d_signal.T)
+
+
+@pytest.mark.real_data
+def test_likelihoods_of_all_records(real_data: Path) -> None:
+    meta = datasets.load("ptbxl", real_data / "ptbxl").meta
+    found = likelihoods(meta)
+    percent, count = np.unique(found[~np.isnan(found)] * 100, return_counts=True)
+    common = dict(zip(percent.round(1).tolist(), count.tolist(), strict=True))
+    assert common == {0: 28992, 10: 1, 14: 1, 15: 1752, 30: 1, 34: 1, 35: 417, 50: 3246, 80: 2222, 100: 24374}
+    assert count.sum() == sum(len(json.loads(text)) for text in meta["scp_codes"])
