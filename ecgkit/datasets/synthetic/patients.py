@@ -120,7 +120,9 @@ def draw_patient(rng: np.random.Generator, number: int) -> Patient:
     height = rng.normal(163 if female else 176, 7)
     weight = height - 100 + rng.normal(-2 if female else 2, 10)
 
-    lean_deg = -12 - 0.40 * (age - 50) + rng.normal(0, 15)  # the axis turns left with age
+    lean_deg = -12 - 0.30 * (age - 50) + rng.normal(0, 12)  # the axis turns left with age
+    if "LAFB" in severity or "CLBBB" in severity or rhythm == "PACE":
+        lean_deg = 0.3 * lean_deg  # these set the axis themselves
     turned = LEAD_FIELD @ rotation(lean_deg, rng.normal(0, 9))
     gain = np.exp(rng.normal(-0.06 if female else 0.06, 0.20) - 0.002 * (age - 55))
     places = np.exp(rng.normal(0, [0.06, 0.06, 0.16, 0.16, 0.16, 0.14, 0.12, 0.12]))[:, None]

@@ -23,6 +23,7 @@ from ecgkit.signals.record import STANDARD_LEADS
 __all__ = ["Span", "SyntheticRecord", "make_record", "superclasses_of"]
 
 _RATES = {"SBRAD": (43.0, 56.0), "STACH": (104.0, 138.0), "AFIB": (58.0, 135.0), "PACE": (60.0, 78.0)}
+_BEATS = {"PVC": "V", "PAC": "A"}
 
 
 @dataclass(frozen=True)
@@ -175,9 +176,6 @@ def make_record(
         ectopic = "PVC"
     elif rhythm in ("SR", "SBRAD") and draw < chances["PVC"] + chances["PAC"]:
         ectopic = "PAC"
-    if ectopic:
-        severity[ectopic] = 1.0
-    severity[rhythm] = 1.0
 
     low, high = _RATES.get(rhythm, (60.0, 99.0))
     rate = (
@@ -194,6 +192,10 @@ def make_record(
         breathing=breathing, pr_s=patient.pr_s * (rate / 70) ** -0.12 if patient.pr_s < 0.2 else patient.pr_s,
         qtc_s=patient.qtc_s, ectopic=ectopic, ectopic_share=rng.choice([0.04, 0.1, 0.25]), flutter=flutter,
     )  # fmt: skip
+    shown = (beats.time_s > 0.1) & (beats.time_s < duration_s - 0.1)
+    if ectopic and (beats.kind[shown] == _BEATS[ectopic]).any():
+        severity[ectopic] = 1.0
+    severity[rhythm] = 1.0
     shapes = _shapes(patient, severity, rng)
     found = intervals(beats, shapes)
 

@@ -76,7 +76,7 @@ def schedule(
     time, premature = -2.2 * rr - rng.uniform(0, rr), False
     times, kinds = [time], ["N"]
     due = bool(ectopic) and ectopic_share > 0
-    forced = rng.uniform(0.15, 0.75) * duration_s if due else np.inf  # at least one falls into the record
+    forced = rng.uniform(0.05, 0.5) * duration_s if due else np.inf  # so that one falls into the record
     while time < duration_s + 1.0:
         if rhythm == "AFIB":
             step = _fibrillating_rr(rr, rng)
@@ -87,9 +87,10 @@ def schedule(
             step = _sinus_rr(time, rr, breathing, depth, wander * rng.standard_normal())
         want = due and not premature and (rng.random() < ectopic_share or time >= forced)
         if want:
-            forced = np.inf
             early = rng.uniform(0.52, 0.68) if ectopic == "PVC" else rng.uniform(0.56, 0.74)
             early_step = max(early * step, 0.34)
+            if 0.2 < time + early_step < duration_s - 0.6:
+                forced = np.inf
             times.append(time + early_step)
             kinds.append("V" if ectopic == "PVC" else "A")
             pause = 2 * step if ectopic == "PVC" else early_step + rng.uniform(1.04, 1.14) * step
