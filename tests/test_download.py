@@ -363,10 +363,12 @@ def test_ctrl_c_keeps_what_arrived(tmp_path: Path, monkeypatch: Any) -> None:
         raise KeyboardInterrupt
 
     with Server(_published(files)) as server:
+        server.delay_s = 0.05  # so that it cannot finish while it is being stopped
         monkeypatch.setattr(download_module, "as_completed", interrupted)
         with pytest.raises(KeyboardInterrupt):
             _get(server, tmp_path, workers=1)
         monkeypatch.undo()
+        server.delay_s = 0.0
         kept = _tree(tmp_path / "ptbxl")
         assert 0 < len(kept) < len(files)
         assert all(files[name] == content for name, content in kept.items() if not name.endswith(".part"))

@@ -1,6 +1,7 @@
 """Names and archives that come from outside: nothing may be written outside the chosen folder."""
 
 import lzma
+import re
 import shutil
 import stat
 import tarfile
@@ -15,6 +16,7 @@ from ecgkit.files import atomic_write
 
 __all__ = ["safe_extract", "safe_relative_path"]
 
+_ORDINARY = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
 _RATIO_FLOOR_BYTES = 16 * 2**20  # below this size an archive may pack as well as it likes
 
 
@@ -49,6 +51,8 @@ def safe_relative_path(name: str) -> PurePosixPath:
     def refuse(reason: str) -> DownloadError:
         return DownloadError(f"refused the unsafe file name {name!r}: {reason}")
 
+    if _ORDINARY.fullmatch(name) and ".." not in name:  # quick: there are lists of 90,000 names
+        return PurePosixPath(name)
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         raise refuse("it holds a control character")
     if "\\" in name or ":" in name:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from ecgkit.datasets.archives import safe_relative_path
@@ -134,7 +134,7 @@ def parse_sums(text: str, prefix: str = "") -> list[Entry]:
         licence = name == "LICENSE.txt"
         if not (name.startswith(prefix) or licence):
             continue
-        local = name if licence else safe_relative_path(name.removeprefix(prefix)).as_posix()
+        local = name if licence else name.removeprefix(prefix)
         if local in entries:
             raise DownloadError(f"SHA256SUMS.txt names {name!r} twice")
         if local == "SHA256SUMS.txt" or local.startswith(".ecgkit") or local.endswith(".part"):
@@ -156,22 +156,26 @@ def select(entries: Iterable[Entry], records: int | None = None, folder: str = "
     ['about.csv', 'a/1.hea', 'a/1.mat']
     """
     metadata: list[Entry] = []
-    of_record: list[Entry] = []
+    of_record: list[tuple[str, Entry]] = []  # with the record's name
     for entry in entries:
-        (of_record if entry.local.endswith(_RECORD_ENDINGS) else metadata).append(entry)
-    ids = sorted({_record_id(entry) for entry in of_record})
-    if records is not None:
-        ids = ids[:records]
-    wanted = set(ids)
-    chosen = [e for e in of_record if _record_id(e) in wanted and e.local.startswith(folder)]
-    chosen.sort(key=lambda entry: (_record_id(entry), entry.local))
-    used = {PurePosixPath(entry.local).parent for entry in chosen}
-    unused = {PurePosixPath(entry.local).parent for entry in of_record} - used
-    return [e for e in metadata if PurePosixPath(e.local).parent not in unused] + chosen
+        if entry.local.endswith(_RECORD_ENDINGS):
+            of_record.append((_record(entry.local), entry))
+        else:
+            metadata.append(entry)
+    wanted = set(sorted({record for record, _ in of_record})[:records])
+    chosen = sorted(pair for pair in of_record if pair[0] in wanted and pair[1].local.startswith(folder))
+    used = {_parent(entry.local) for _, entry in chosen}
+    unused = {_parent(entry.local) for _, entry in of_record} - used
+    return [e for e in metadata if _parent(e.local) not in unused] + [entry for _, entry in chosen]
 
 
-def _record_id(entry: Entry) -> str:
-    return re.sub(r"_[lh]r$", "", PurePosixPath(entry.local).stem)
+def _record(local: str) -> str:
+    """Name of the record that a file belongs to, the same at all rates."""
+    return re.sub(r"_[lh]r$", "", local.rpartition("/")[2].rpartition(".")[0])
+
+
+def _parent(local: str) -> str:
+    return local.rpartition("/")[0]
 
 
 def by_hand(source: Published, version: str, folder: Path) -> str:

@@ -1,0 +1,242 @@
+"""The data commands, as a reader types them."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+from http_server import Server, sums
+from typer.testing import CliRunner
+
+import ecgkit
+from ecgkit import datasets
+from ecgkit.cli import app, main
+from ecgkit.datasets.synthetic import make_synthetic
+
+COMMANDS = ("list", "info", "make-synthetic", "download", "convert", "check")
+
+
+def run(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, ["data", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with one small synthetic set in PTB-XL's and one in Georgia's layout."""
+    root = tmp_path_factory.mktemp("data")
+    make_synthetic(root / "ptbxl", n=3)
+    make_synthetic(root / "georgia", dataset="georgia", n=2)
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it that a test may damage, as ECGKIT_DATA."""
+    root = tmp_path / "data"
+    shutil.copytree(made, root)
+    monkeypatch.setenv("ECGKIT_DATA", str(root))
+    monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path / "cache"))
+    return root
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"Examples:\n    ecgkit data {command}" in result.stdout
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"ecgkit {ecgkit.__version__}\n")
+
+
+def test_list_says_what_is_where(root: Path) -> None:
+    result = run("list")
+    assert result.exit_code == 0
+    lines = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert set(lines) == {"name", *datasets.names()}
+    assert lines["ptbxl"].endswith(str(root / "ptbxl"))
+    assert "21,799" in lines["ptbxl"] and "CC" in lines["ptbxl"]
+    assert lines["sph"].endswith("-") and lines["synthetic"].endswith("-")  # looking makes nothing
+    assert "\x1b" not in result.stdout
+
+
+def test_info_describes_and_locates(root: Path) -> None:
+    result = run("info", "ptbxl")
+    assert result.exit_code == 0
+    assert "PTB-XL" in result.stdout and "10.13026" in result.stdout
+    assert f"On disk: {root / 'ptbxl'}" in result.stdout
+    assert "`ecgkit data download csn` gets it" in run("info", "csn").stdout
+    assert "made when first loaded" in run("info", "synthetic").stdout
+
+
+@pytest.mark.parametrize("command", ["info", "download", "convert", "check"])
+def test_misspelt_name_exits_2_with_a_suggestion(command: str, root: Path) -> None:
+    result = run(command, "PTB-XL")
+    assert result.exit_code == 2
+    assert "Did you mean 'ptbxl'?" in result.stderr and result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["download", "ptbxl", "--rate", "250"],
+        ["download", "ptbxl", "--records", "0"],
+        ["download", "ptbxl", "--mirror", "ftp://example.org"],
+        ["download", "sph", "--records", "5"],
+        ["convert", "ptbxl", "--rate", "123"],
+        ["make-synthetic", "out", "--n", "0"],
+        ["make-synthetic", "out", "--dataset", "gorgia"],
+        ["chek", "ptbxl"],
+        [],
+    ],
+)
+def test_wrong_usage_exits_2(arguments: list[str], root: Path) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_mistyped_command_is_suggested() -> None:
+    assert "Did you mean 'check'?" in run("chek").stderr
+
+
+def test_make_synthetic_then_convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "made"
+    assert run("make-synthetic", out, "--n", "3", "--seed", "5").exit_code == 0
+    result = run("convert", "ptbxl", "--data-root", out)
+    assert result.exit_code == 0
+    ds = datasets.load("ptbxl", root=out)
+    assert repr(ds) in result.stdout and ds.fingerprint in result.stdout
+    assert len(ds) == 3
+
+
+def test_make_synthetic_leaves_other_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    result = run("make-synthetic", tmp_path, "--n", "1")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ") and str(tmp_path) in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_data_that_are_not_there(tmp_path: Path) -> None:
+    for command in ("convert", "check"):
+        result = run(command, "georgia", "--data-root", tmp_path)
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error: georgia is not in ") and result.stderr.count("\n") == 1
+        assert "ecgkit data download georgia" in result.stderr
+
+
+def test_check_of_good_records(root: Path) -> None:
+    for name, count in (("ptbxl", 3), ("georgia", 2)):
+        result = run("check", name)
+        assert result.exit_code == 0, result.stderr
+        assert f"{name}: {count} records read in {root / name}: all good" in result.stdout
+
+
+def _first(root: Path, pattern: str) -> Path:
+    return sorted(root.rglob(pattern))[0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda dat, hea: dat.write_bytes(dat.read_bytes()[:-2]), "truncated|shorter|bytes|samples"),
+        (lambda dat, hea: dat.write_bytes(dat.read_bytes()[:-2] + b"\x55\x55"), "checksum"),
+        (lambda dat, hea: hea.unlink(), ""),
+        (lambda dat, hea: dat.unlink(), ""),
+        (lambda dat, hea: hea.write_text(hea.read_text().replace(" V3", " V99")), "V99"),
+        (lambda dat, hea: hea.write_text("not a header"), ""),
+    ],
+)
+def test_check_lists_damaged_records_and_exits_1(root: Path, damage: Any, named: str) -> None:
+    import re
+
+    dat, hea = _first(root / "ptbxl", "*.dat"), _first(root / "ptbxl", "*.hea")
+    damage(dat, hea)
+    result = run("check", "ptbxl")
+    assert result.exit_code == 1
+    table = result.stdout.splitlines()
+    assert table[0].split() == ["file", "fault"]
+    assert len(table) == 3 and table[1].startswith(f"records100/00000/{hea.stem}.")
+    assert re.search(named, table[1], re.IGNORECASE)
+    assert table[2].endswith("3 records read in " + str(root / "ptbxl") + ": 1 damaged")
+
+
+def test_check_against_the_published_checksums(root: Path) -> None:
+    folder = root / "georgia"
+    missing = run("check", "georgia", "--sha256")
+    assert missing.exit_code == 1 and "SHA256SUMS.txt is not there" in missing.stderr
+    files = {
+        f"training/georgia/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in folder.rglob("*.[hm]*")
+    }
+    files |= {"training/georgia/g9/E09999.hea": b"not fetched", "LICENSE.txt": b"nor this"}
+    (folder / "SHA256SUMS.txt").write_bytes(sums(files))
+    good = run("check", "georgia", "--sha256")
+    assert good.exit_code == 0, good.stdout
+    assert "4 files compared with SHA256SUMS.txt (2 of it are not here): all good" in good.stdout
+    header = _first(folder, "*.hea")
+    header.write_text(header.read_text() + "# a comment\n")
+    bad = run("check", "georgia", "--sha256")
+    assert bad.exit_code == 1
+    assert f"{header.name}  SHA-256 differs" in bad.stdout and "1 damaged" in bad.stdout
+
+
+def test_download_check_and_loss(root: Path, tmp_path: Path) -> None:
+    source = root / "ptbxl"
+    files = {path.relative_to(source).as_posix(): path.read_bytes() for path in source.rglob("*.*")}
+    files = {name: content for name, content in files.items() if name != "synthetic.json"}
+    served = {f"ptb-xl/1.0.3/{name}": body for name, body in {**files, "SHA256SUMS.txt": sums(files)}.items()}
+    out = tmp_path / "fetched"
+    with Server(served) as server:
+        arguments = ["download", "ptbxl", "--out", out, "--mirror", server.url, "--rate", "100"]
+        part = run(*arguments, "--records", "2")
+        assert part.exit_code == 0, part.stderr
+        assert part.stdout == f"ptbxl: complete and checked in {out / 'ptbxl'}\n"
+        assert f"export ECGKIT_DATA={out}" in part.stderr
+        assert "2 records read" in run("check", "ptbxl", "--data-root", out, "--sha256").stdout
+        assert run(*arguments).exit_code == 0
+        whole = run("check", "ptbxl", "--data-root", out, "--sha256")
+        assert whole.exit_code == 0 and "(0 of it are not here): all good" in whole.stdout
+    for path in (out / "ptbxl").rglob("00002_lr.*"):
+        path.unlink()
+    lost = run("check", "ptbxl", "--data-root", out, "--sha256")
+    assert lost.exit_code == 1 and lost.stdout.count("was downloaded but is gone") == 2
+
+
+def test_failed_download_says_what_to_do(tmp_path: Path) -> None:
+    with Server({}) as server:
+        result = run("download", "ptbxl", "--out", tmp_path, "--mirror", server.url)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: could not download ptb-xl/1.0.3/SHA256SUMS.txt")
+    assert "HTTP 404" in result.stderr and "wget -r -N -c" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_exits_130_with_a_hint(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "load", interrupt)
+    result = run("convert", "ptbxl")
+    assert result.exit_code == 130 and "run the same command again" in result.stderr
+
+
+def test_main_takes_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "info", "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("Usage: ecgkit data info")
+
+
+def test_installed_script(root: Path) -> None:
+    script = shutil.which("ecgkit", path=f"{Path(sys.executable).parent}:{sysconfig.get_path('scripts')}")
+    assert script is not None, "the package is not installed: pip install -e ."
+    good = subprocess.run([script, "data", "check", "georgia"], capture_output=True, text=True, check=False)
+    assert (good.returncode, good.stderr) == (0, "")  # no progress bar in a pipe
+    bad = subprocess.run([script, "data", "check", "sph"], capture_output=True, text=True, check=False)
+    assert bad.returncode == 1 and bad.stderr.startswith("error: sph is not in ") and bad.stdout == ""
