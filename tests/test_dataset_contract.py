@@ -1,0 +1,203 @@
+"""What every registered data set keeps to: on tiny synthetic layouts and, where there are any, real data."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgkit import datasets
+from ecgkit.datasets import DataSource, ECGDataset
+from ecgkit.datasets.synthetic import make_synthetic
+from ecgkit.errors import DataNotFoundError
+from ecgkit.signals import STANDARD_LEADS
+
+# Every registered data set and the layout that the generator writes for it.
+LAYOUTS = {
+    "ptbxl": "ptbxl",
+    "cpsc2018": "cpsc2018",
+    "cpsc2018_extra": "cpsc2018_extra",
+    "georgia": "georgia",
+    "csn": "csn",
+    "ptb": "ptb",
+    "sph": "sph",
+    "synthetic": "ptbxl",
+}
+RECORDS = 8
+EINTHOVEN_MV = 0.005  # three rounded leads in a sum; sets are stored with steps of 1 to 5 uV
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder with all data sets, as ECGKIT_DATA names it."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def own_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECGKIT_CACHE", str(root.parent / "cache"))
+
+
+def load(root: Path, name: str, **options: object) -> ECGDataset:
+    make_synthetic(root / name, dataset=LAYOUTS[name], n=RECORDS)  # returns at once when it is there
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is missing, nothing is clipped
+        return datasets.load(name, root, **options)  # type: ignore[arg-type]
+
+
+def einthoven_error_mv(dataset: ECGDataset, rows: list[int]) -> np.ndarray:
+    """Largest deviation from the relations between the limb leads, per record, in mV."""
+    worst = []
+    for row in rows:
+        one, two, three, right, left, foot = dataset.signals[row, :6].astype(np.float64) * dataset.mv_per_unit
+        errors = (
+            one + three - two,
+            right + (one + two) / 2,
+            left - (one - three) / 2,
+            foot - (two + three) / 2,
+        )
+        worst.append(max(np.abs(error).max() for error in errors))
+    return np.array(worst)
+
+
+def check(dataset: ECGDataset, source: DataSource) -> None:
+    """The contract, as far as it can be said of any data set."""
+    n, leads, samples = dataset.signals.shape
+    assert isinstance(dataset.signals, np.memmap) and dataset.signals.dtype == np.int16
+    assert n == len(dataset) and leads == 12 and dataset.leads == STANDARD_LEADS
+    assert dataset.name == source.name and dataset.mv_per_unit == source.mv_per_unit
+    assert dataset.labels.shape == (n, len(dataset.classes)) == (n, len(set(dataset.classes)))
+    if dataset.labels.dtype == np.float32:
+        assert dataset.labels.shape[1] == 1
+    else:
+        assert dataset.labels.dtype == np.uint8 and dataset.labels.max(initial=0) <= 1
+    assert dataset.known.shape == (n,) and dataset.known.dtype == bool
+    assert dataset.lengths.shape == (n,) and dataset.lengths.dtype == np.int32
+    assert dataset.lengths.min() > 0 and dataset.lengths.max() == samples
+    shortest = int(dataset.lengths.argmin())
+    assert not dataset.signals[shortest, :, dataset.lengths[shortest] :].any()
+    meta = dataset.meta
+    assert {"record_id", "patient", "fold", "age", "sex"} <= set(meta.columns) and len(meta) == n
+    assert meta["record_id"].is_unique and meta["patient"].notna().all()
+    assert set(meta["fold"].unique()) <= set(range(1, 11))
+    assert meta["age"].dtype == np.float64 and not (meta["age"] > 120).any() and not (meta["age"] < 0).any()
+    assert set(meta["sex"].dropna()) <= {"female", "male"}
+    assert len(dataset.fingerprint) == 64
+    assert source.name in repr(dataset) and dataset.task in repr(dataset)
+
+
+def check_parts(dataset: ECGDataset) -> None:
+    """Splits and subsets."""
+    parts = dataset.split()
+    ids = [part.meta["record_id"].tolist() for part in parts]
+    assert sorted(i for part in ids for i in part) == sorted(dataset.meta["record_id"].tolist())
+    patients = [set(part.meta["patient"]) for part in parts]
+    assert not (patients[0] & patients[1] or patients[0] & patients[2] or patients[1] & patients[2])
+    filled = [part.fingerprint for part in parts if len(part)]
+    assert len({dataset.fingerprint, *filled}) == 1 + len(filled)
+    labelled = dataset.labelled()
+    assert labelled.known.all() and len(labelled) == dataset.known.sum()
+    index = [len(dataset) - 1, 0]
+    part = dataset.subset(index).subset([1, 0])  # back in order
+    assert part.meta["record_id"].tolist() == dataset.meta["record_id"].iloc[[0, -1]].tolist()
+    np.testing.assert_array_equal(part.signals, dataset.signals[[0, len(dataset) - 1]])
+    np.testing.assert_array_equal(part.labels, dataset.labels[[0, len(dataset) - 1]])
+    with pytest.raises(IndexError):
+        dataset.subset([len(dataset)])
+    with pytest.raises(IndexError):
+        dataset.subset([True])
+
+
+def test_every_registered_data_set_is_tested_here() -> None:
+    assert set(datasets.names()) == set(LAYOUTS), "give the new data set a layout in LAYOUTS"
+    assert all(source.name == name and source.title for name, source in datasets.SOURCES.items())
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_contract(root: Path, name: str) -> None:
+    source = datasets.SOURCES[name]
+    for task in source.tasks:
+        dataset = load(root, name, task=task)
+        assert len(dataset) == RECORDS and dataset.task == task
+        assert dataset.sampling_rate_hz == source.sampling_rates_hz[0]
+        check(dataset, source)
+        check_parts(dataset)
+    assert einthoven_error_mv(dataset, list(range(RECORDS))).max() < EINTHOVEN_MV
+    assert 0.05 < dataset.signals[:, :, : dataset.lengths.min()].std() * dataset.mv_per_unit < 2  # mV
+    assert dataset.truth is not None and len(dataset.truth) == RECORDS
+    assert dataset.truth["record_id"].astype(str).tolist() == dataset.meta["record_id"].astype(str).tolist()
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_loading_again_gives_the_same(root: Path, name: str) -> None:
+    first, second = load(root, name), load(root, name)
+    assert first.fingerprint == second.fingerprint and first.classes == second.classes
+    np.testing.assert_array_equal(first.signals, second.signals)
+    np.testing.assert_array_equal(first.labels, second.labels)
+    pd.testing.assert_frame_equal(first.meta, second.meta)
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_signals_are_those_of_the_files(root: Path, name: str) -> None:
+    """At the rate of the files the store holds what `read_record` reads, to half a step."""
+    source = datasets.SOURCES[name]
+    dataset = load(root, name)
+    found = {path.stem: path for path in (root / name).rglob("*") if path.suffix in (".hea", ".h5")}
+    record = datasets.read_record(next(iter(found.values())))
+    rate = int(record.sampling_rate_hz)
+    assert rate in source.sampling_rates_hz
+    dataset = load(root, name, sampling_rate_hz=rate)
+    for row in (0, len(dataset) - 1):
+        record_id = str(dataset.meta["record_id"].iloc[row])
+        stem = f"{int(record_id):05d}_lr" if LAYOUTS[name] == "ptbxl" else record_id
+        record = datasets.read_record(found[stem])
+        length = int(dataset.lengths[row])
+        assert record.signal_mv.shape == (12, length)
+        ours = dataset.signals[row, :, :length] * dataset.mv_per_unit
+        np.testing.assert_allclose(ours, record.signal_mv, atol=0.501 * dataset.mv_per_unit)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "synthetic"])
+def test_data_that_are_not_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        DataNotFoundError, match=rf"{name} is not in .*ecgkit data download {name}.*synthetic"
+    ):
+        datasets.load(name, tmp_path)
+
+
+def test_synthetic_needs_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = []
+
+    def small(out: Path, **options: object) -> Path:
+        made.append(out)
+        return make_synthetic(out, n=4, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(datasets, "make_synthetic", small)
+    monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path))
+    monkeypatch.delenv("ECGKIT_DATA", raising=False)
+    assert len(datasets.load("synthetic")) == 4
+    assert len(datasets.load("synthetic", sampling_rate_hz=500)) == 4
+    assert set(made) == {tmp_path / "synthetic"}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "synthetic"])
+def test_contract_on_real_data(real_data: Path, name: str) -> None:
+    if name != "ptbxl" and not (real_data / name).is_dir():
+        if os.environ.get("ECGKIT_REQUIRE_DATA") == "1":
+            pytest.fail(f"{name} is not in {real_data}: get it with `ecgkit data download {name}`")
+        pytest.skip(f"{name} is not in {real_data}: get it with `ecgkit data download {name}`")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a part of the records is enough
+        dataset = datasets.load(name, real_data)
+    check(dataset, datasets.SOURCES[name])
+    check_parts(dataset)
+    assert dataset.truth is None
+    rows = np.random.default_rng(0).choice(len(dataset), min(len(dataset), 500), replace=False)
+    # In PTB-XL, 61 of 21,799 records break the relations by 5 uV or more in at least one sample.
+    assert (einthoven_error_mv(dataset, rows.tolist()) < EINTHOVEN_MV).mean() > 0.99
