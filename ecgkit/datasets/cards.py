@@ -158,7 +158,7 @@ def _overview() -> str:
         "| data set | records | rate (Hz) | duration | coding | codes | licence |",
         "|---|---|---|---|---|---|---|",
     ]
-    text = "Every data set that `ecgkit` loads has a card: what it is, its terms, its splits, its known problems."
+    text = "Every data set that `ecgkit` loads has a card: what it is, its terms, splits and known problems."
     return "\n\n".join(["# Data sets", text, "\n".join([*head, *rows])]) + "\n"
 
 
