@@ -171,18 +171,18 @@ def _list_runs(planned: list[Any], folder: Path) -> None:
     from ecgkit.experiments.sizing import estimate_seconds, measured_runs
 
     measured = measured_runs(str(folder))
-    total, unknown = 0.0, 0
+    total, unknown, to_do = 0.0, 0, 0
     for item in planned:
-        seconds = estimate_seconds(item.run, measured)
-        cost = "time not known" if seconds is None else f"about {seconds / 60:.1f} min"
-        typer.echo(f"{item.state:9} {item.run.hash}  {run_title(item.run)}  ({cost})")
+        line = f"{item.state:9} {item.run.hash}  {run_title(item.run)}"
         if item.state in ("missing", "resumes"):
-            total, unknown = total + (seconds or 0.0), unknown + (seconds is None)
-    todo = sum(item.state in ("missing", "resumes") for item in planned)
-    cost = f"about {total / 3600:.1f} h by the times of recorded runs" + (
-        f", {unknown} not known" if unknown else ""
+            seconds = estimate_seconds(item.run, measured)
+            line += "  (time not known)" if seconds is None else f"  (about {seconds / 60:.1f} min)"
+            to_do, total, unknown = to_do + 1, total + (seconds or 0.0), unknown + (seconds is None)
+        typer.echo(line)
+    typer.echo(
+        f"{len(planned)} runs, {to_do} to do: about {total / 3600:.1f} h by the times of recorded runs"
+        + (f", and {unknown} of which no time is known" if unknown else "")
     )
-    typer.echo(f"{len(planned)} runs, {todo} to do, {cost}")
 
 
 def results(

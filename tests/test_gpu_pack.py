@@ -1,0 +1,96 @@
+"""The pack for a GPU machine, run on a machine that has torch, numpy, scipy, pandas and scikit-learn only."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgkit.datasets.synthetic import make_synthetic
+from ecgkit.experiments.results import load, read_record
+
+ROOT = Path(__file__).parent.parent
+BLOCKED = (
+    *("wfdb", "h5py", "yaml", "pywt", "requests", "matplotlib", "iterstrat", "typer", "click", "rich"),
+    *("platformdirs", "distributed", "dask", "psutil", "tqdm", "jupytext", "nbformat", "pytest"),
+)
+# Python imports a module of this name at every start, also in the processes of the runs.
+BLOCKER = f"""
+import sys
+from importlib.machinery import PathFinder
+class Bare(PathFinder):
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        absent = fullname.split(".")[0] in {BLOCKED!r}
+        return None if absent else super().find_spec(fullname, path, target)
+sys.meta_path = [Bare if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+SWEEP = """
+experiment: packed
+defaults: {dataset: ptbxl, dataset_version: synthetic-1, protocol: quick, params.epochs: 1}
+grid:
+  - {seed: [0, 1], task: superdiagnostic, model: fcn_wang, method: supervised, params.batch_size: 16}
+"""
+
+
+def test_decode_undoes_encode(tmp_path: Path) -> None:
+    sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "gpu")]
+    try:
+        from gpu_pack import encode
+        from run_here import decode
+    finally:
+        del sys.path[:2]
+    extremes = np.array([-32768, 32767, 0, -1, 1, 32767, -32768, 5], np.int16)
+    signals = np.random.default_rng(0).permuted(np.tile(extremes, (3, 2, 1)), axis=2)
+    (tmp_path / "x").write_bytes(encode(signals))
+    out = np.empty_like(signals)
+    decode(tmp_path / "x", out)
+    assert (out == signals).all()
+
+
+@pytest.mark.slow
+def test_a_pack_runs_on_a_bare_machine_and_its_results_come_home(tmp_path: Path) -> None:
+    root = make_synthetic(tmp_path / "data" / "ptbxl", n=120, seed=1)
+    (tmp_path / "packed.yaml").write_text(SWEEP)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ECGKIT_")}
+    environment |= {"ECGKIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    results = tmp_path / "results"
+    tool = [sys.executable, str(ROOT / "tools" / "gpu_pack.py"), "--results", str(results)]
+    pack = tmp_path / "pack"
+    arguments = [str(tmp_path / "packed.yaml"), "--data-root", str(root.parent), "--out", str(pack)]
+    subprocess.run([*tool, *arguments], check=True, env=environment)
+    assert max(file.stat().st_size for file in pack.iterdir()) < 60e6
+    assert not [file for file in pack.iterdir() if file.is_dir()]
+
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text(BLOCKER)
+    there = {k: v for k, v in environment.items() if not k.startswith("ECGKIT_")}
+    there["PYTHONPATH"] = str(tmp_path / "bare")
+    command = [sys.executable, "run_here.py", "--minutes", "5", "--device", "cpu", "--threads", "1"]
+
+    def run_there() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=pack, env=there, capture_output=True, text=True, timeout=300)
+
+    bare = subprocess.run([sys.executable, "-c", "import yaml"], env=there, capture_output=True, text=True)
+    assert "No module named 'yaml'" in bare.stderr
+    damaged = pack / "source.zip"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-1] + b"x")
+    assert "source.zip is damaged" in run_there().stderr
+    damaged.write_bytes(whole)
+    done = run_there()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 finished, 0 failed" in done.stdout, done.stdout + (pack / "home" / "failures.txt").read_text()
+    again = run_there()
+    assert "0 finished, 0 failed, 2 done" in again.stdout, again.stdout + again.stderr
+
+    home = subprocess.run([*tool, "--bring-home", str(pack / "home")], env=environment, capture_output=True)
+    assert home.returncode == 0, home.stdout
+    runs = load("packed", results)
+    assert runs["seed"].tolist() == [0, 1]
+    assert runs["records_test"].iloc[0] > 5
+    commit = read_record(next(results.glob("packed/*.json")))["commit"]
+    assert commit == json.loads((pack / "pack.json").read_text())["commit"]

@@ -1,0 +1,235 @@
+"""The results store, its tables, and the check that finds what is wrong with it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_runner import fake_execute, make_run
+from scipy import stats
+from typer.testing import CliRunner
+
+from ecgkit.errors import RecordError
+from ecgkit.experiments.check import check, check_record
+from ecgkit.experiments.results import (
+    aggregate,
+    content_sha256,
+    load,
+    load_predictions,
+    read_record,
+    record_path,
+    save_predictions,
+    write_record,
+)
+from ecgkit.experiments.sizing import estimate_seconds, size_grid
+from ecgkit.experiments.tables import Table, paper_vs_ours, provenance, run_references
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Three seeds of two models."""
+    for seed in range(3):
+        for model in ("fake", "other"):
+            fake_execute(make_run(seed, model, width=[8, 16]), tmp_path / "results", epoch_s=0.0)
+    (tmp_path / "results" / "epochs.log").unlink()
+    return tmp_path / "results"
+
+
+def test_load_gives_a_tidy_table(results: Path) -> None:
+    frame = load("demo", results)
+    assert len(frame) == 6
+    assert frame["model"].tolist() == ["fake"] * 3 + ["other"] * 3
+    assert frame["seed"].tolist() == [0, 1, 2] * 2
+    assert frame["params.width"].tolist() == ["[8, 16]"] * 6
+    assert frame["epochs"].tolist() == [5] * 6
+    assert (frame["macro_auc_low"] <= frame["macro_auc"]).all()
+    assert frame["records_test"].tolist() == [40] * 6
+    assert load("nothing", results).empty
+
+
+def test_aggregate_is_the_mean_with_a_t_interval(results: Path) -> None:
+    frame = load("demo", results)
+    row = aggregate(frame).set_index("model").loc["fake"]
+    values = frame.loc[frame["model"] == "fake", "macro_auc"].to_numpy()
+    low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
+    assert row["seeds"] == 3
+    assert (row["macro_auc"], row["macro_auc_low"]) == pytest.approx((values.mean(), low))
+    assert row["macro_auc_high"] == pytest.approx(high)
+    one = aggregate(frame[frame["seed"] == 0]).iloc[0]
+    assert (one["seeds"], one["macro_auc_low"]) == (1, frame["macro_auc_low"].iloc[0])
+
+
+def test_predictions_come_back_as_float16_with_labels_and_ids(tmp_path: Path) -> None:
+    run = make_run()
+    scores, labels = np.random.default_rng(0).random((7, 3)), np.eye(7, 3, dtype=np.uint8)
+    save_predictions(tmp_path, run, pd.Series([f"A{i}" for i in range(7)]), labels, scores)
+    stored = load_predictions(run.hash[:6], tmp_path)
+    assert stored.record_ids.tolist() == [f"A{i}" for i in range(7)]
+    assert (stored.y_true == labels).all() and stored.y_true.dtype == np.uint8
+    assert (stored.y_score == scores.astype(np.float16)).all()
+    with pytest.raises(FileNotFoundError, match="0 files"):
+        load_predictions("ffff", tmp_path)
+    with pytest.raises(ValueError, match="do not fit"):
+        save_predictions(tmp_path, run, range(6), labels, scores)
+
+
+def test_a_whole_store_has_no_problems(results: Path) -> None:
+    assert check(results) == []
+
+
+def first(results: Path) -> Path:
+    return sorted(results.glob("demo/*.json"))[0]
+
+
+def rewrite(path: Path, seal: bool = True, **changes: object) -> None:
+    record = {**json.loads(path.read_text()), **changes}
+    if seal:
+        record["content_sha256"] = content_sha256(record)
+    path.write_text(json.dumps({k: v for k, v in record.items() if v is not ...}))
+
+
+def test_a_number_edited_by_hand_is_found(results: Path) -> None:
+    path = first(results)
+    metrics = {"macro_auc": {"point": 0.99, "low": 0.98, "high": 1.0}}
+    rewrite(path, seal=False, metrics=metrics)
+    assert "was changed after the run wrote it" in check(results)[0]
+    with pytest.raises(RecordError, match=path.name):
+        load("demo", results)
+    rewrite(path, metrics=metrics)  # even with a forged seal: the predictions tell
+    assert "its predictions give" in check(results)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"device": 5}, "field device has a wrong type"),
+        ({"curve": None}, "field curve has a wrong type"),
+        ({"schema": 2}, "schema 2"),
+        ({"status": "half"}, "status 'half'"),
+        ({"hash": "0" * 16}, "its run belongs to"),
+        ({"run": {}}, "field run"),
+        ({"metrics": {"macro_auc": {"point": 0.5, "low": 0.6, "high": 0.7}}}, "no point in an interval"),
+        ({"data": {"records": {"test": 41}}}, "40 predictions for 41"),
+        ({"predictions": "gone.npz"}, "are missing"),
+    ],
+)
+def test_a_record_that_is_not_whole_is_found(results: Path, changes: dict[str, object], message: str) -> None:
+    rewrite(first(results), **changes)
+    assert any(message in problem for problem in check_record(first(results)))
+
+
+def test_files_that_are_torn_or_alone_are_found(results: Path) -> None:
+    path = first(results)
+    path.write_text(path.read_text()[:100])
+    (results / "demo" / "stray.npz").touch()
+    (results / "demo" / "notes.txt").touch()
+    problems = check(results)
+    assert "no whole JSON" in "".join(problems) or "is not a whole JSON" in "".join(problems)
+    assert any("without a record" in p for p in problems)
+    assert any("does not belong" in p for p in problems)
+
+
+def test_a_nan_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_record(tmp_path, {"run": make_run().to_dict(), "status": "finished", "x": float("nan")})
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_pages_are_compared_with_the_records(results: Path, tmp_path: Path) -> None:
+    runs = load("demo", results)
+    page = tmp_path / "page.html"
+    page.write_text(Table(runs[["model", "macro_auc"]], runs)._repr_html_())
+    assert len(run_references(runs)) == 6
+    assert check(results, [page]) == []
+    rewrite(first(results), commit="another")
+    assert "shows an older record" in check(results, [tmp_path])[0]
+    first(results).with_suffix(".npz").unlink()
+    first(results).unlink()
+    assert "not in the results" in check(results, [page])[0]
+    source = tmp_path / "chapter.md"
+    source.write_text('runs = results.load("demo")\nothers = results.load("planned")\n')
+    assert "'planned'" in check(results, [source])[0]
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "s.yaml").write_text("experiment: planned\n")
+    assert check(results, [source]) == []
+
+
+def test_references_survive_in_a_stored_notebook(results: Path, tmp_path: Path) -> None:
+    runs = load("demo", results)
+    notebook = tmp_path / "n.ipynb"
+    notebook.write_text(json.dumps({"outputs": [{"data": {"text/html": [Table(runs, runs)._repr_html_()]}}]}))
+    assert check(results, [notebook]) == []
+    first(results).with_suffix(".npz").unlink()
+    first(results).unlink()
+    assert "not in the results" in check(results, [notebook])[0]
+
+
+def test_provenance_and_paper_beside_ours(results: Path) -> None:
+    runs = load("demo", results)
+    line = provenance(runs)
+    assert "synthetic 1; 40 test records; 6 runs, 3 seeds per setting" in line
+    paper = pd.DataFrame({"task": "toy", "model": ["fake", "missing"], "paper": [0.925, 0.5]})
+    table = paper_vs_ours(paper, runs, ["task", "model"], "macro_auc")
+    mean = runs.loc[runs["model"] == "fake", "macro_auc"].mean()
+    assert table["ours"].tolist() == [f"{mean:.3f}", "not run"]
+    assert table["seeds"].tolist() == [3, 0]
+    assert table["difference"].tolist() == [f"{mean - 0.925:+.3f}", ""]
+    with pytest.raises(ValueError, match="several configurations"):
+        paper_vs_ours(paper[["task", "paper"]], runs, ["task"], "macro_auc")
+    empty = load("nothing", results)
+    assert "ecgkit sweep x" in repr(Table(empty, empty, "ecgkit sweep x"))
+    assert paper_vs_ours(paper, empty, ["task", "model"], "macro_auc")["ours"].tolist() == ["not run"] * 2
+
+
+def test_costs_follow_from_measured_times(results: Path) -> None:
+    frame = load("demo", results).assign(device="NVIDIA H200", seconds=10.0, samples_backprop=1000)
+    run = make_run(5, "fake", epochs=50)
+    # 10 s for 1,000 windows; 50 epochs of 100 records
+    assert estimate_seconds(run, frame) == pytest.approx(50 * 100 * 0.01)
+    assert estimate_seconds(run, frame, "Tesla T4") is None
+    table = size_grid([run] * 72, frame, ["NVIDIA H200", "Tesla T4"], {"Tesla T4": 2.0}).set_index("device")
+    assert table.loc["NVIDIA H200", "hours"] == pytest.approx(1.0)
+    assert table.loc["Tesla T4", "hours"] == pytest.approx(4800 / 320)
+    assert table.loc["Tesla T4", "cost"] == pytest.approx(2 * 4800 / 320)
+    assert table["basis"].tolist() == ["measured", "scaled from NVIDIA H200"]
+    assert size_grid([run], frame.iloc[:0])["basis"].tolist() == ["not measured yet"] * 2
+
+
+def test_the_commands_show_export_and_check(results: Path, tmp_path: Path) -> None:
+    from ecgkit.cli import app
+
+    cli, where = CliRunner(), ["--results", str(results)]
+    shown = cli.invoke(app, ["results", "demo", "--aggregate", "--csv", str(tmp_path / "t.csv"), *where])
+    assert shown.exit_code == 0, shown.output
+    assert len(pd.read_csv(tmp_path / "t.csv")) == 2
+    assert "3 seeds per setting" in shown.output
+    assert "demo: 6 finished, 0 failed" in cli.invoke(app, ["results", *where]).output
+    assert cli.invoke(app, ["results", "nothing", *where]).exit_code == 1
+    good = cli.invoke(app, ["results", "check", "--page", str(tmp_path), *where])
+    assert (good.exit_code, "6 records checked, 0 problems" in good.output) == (0, True)
+    rewrite(first(results), seal=False, device="better")
+    assert cli.invoke(app, ["results", "check", "--page", str(tmp_path), *where]).exit_code == 1
+
+
+def test_a_dry_run_lists_states_and_costs(results: Path, tmp_path: Path) -> None:
+    from ecgkit.cli import app
+
+    fields = make_run().to_dict()
+    defaults = {name: fields[name] for name in fields if name not in ("experiment", "params", "seed")}
+    grid = [{"seed": 0, "params.width": [[8, 16]]}, {"seed": 7, "params.epochs": 4}]
+    sheet = {"experiment": "demo", "defaults": defaults, "grid": grid}
+    (tmp_path / "s.json").write_text(json.dumps(sheet))
+    command = ["sweep", str(tmp_path / "s.json"), "--dry-run", "--results", str(results)]
+    shown = CliRunner().invoke(app, command)
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.startswith("finished")
+    assert "missing" in shown.output and "(about 0.0 min)" in shown.output
+    assert "2 runs, 1 to do" in shown.output
+
+
+def test_a_record_says_what_was_written(results: Path) -> None:
+    run = make_run(0, "fake", width=[8, 16])
+    record = read_record(record_path(results, run))
+    assert record["hash"] == run.hash
+    assert record["content_sha256"] == content_sha256(record)

@@ -1,0 +1,194 @@
+"""Pack the runs that are missing, with source and data, for a machine that has a GPU and little else.
+
+    python tools/gpu_pack.py                       # all sweeps on real data; the pack is in dist/gpu-pack
+    python tools/gpu_pack.py sweeps/x.yaml         # one sweep
+    python tools/gpu_pack.py --bring-home FOLDER   # put the results that came back into results/
+
+The pack is one flat folder of files below 60 MB, so that it can travel in several trips. There it needs
+Python 3.11 with torch, numpy, scipy, pandas and scikit-learn, and no network::
+
+    python run_here.py --minutes 50 --workers 4
+"""
+
+import argparse
+import hashlib
+import json
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgkit import datasets
+from ecgkit.datasets import store
+from ecgkit.experiments.check import check_record
+from ecgkit.experiments.grids import read_sweep
+from ecgkit.experiments.results import results_folder
+from ecgkit.experiments.run import Run
+from ecgkit.experiments.sweep import plan
+from ecgkit.files import sha256_file
+
+ROOT = Path(__file__).resolve().parent.parent
+PART_RECORDS = 5000  # of PTB-XL at 100 Hz: 120 MB, packed to about 40
+
+
+def encode(signals: np.ndarray) -> bytes:
+    """int16 (N, leads, T) as xz of differences along time, first all low bytes, then all high bytes."""
+    difference = np.diff(signals, axis=2, prepend=np.zeros((*signals.shape[:2], 1), np.int16))  # wraps around
+    planes = difference.astype("<i2").view(np.uint8).reshape(-1, 2).T
+    return lzma.compress(planes.tobytes(), preset=2)
+
+
+def pack_data(
+    out: Path, name: str, versions: set[str], root: Path | None, rate: int, part_records: int
+) -> dict[str, Any]:
+    """Write the parts of one data set; returns its entry of the manifest."""
+    source, folder = datasets.SOURCES[name], datasets.data_folder(name, root)
+    dataset = datasets.load(name, root, sampling_rate_hz=rate)
+    if versions != {dataset.version}:
+        raise ValueError(f"the runs ask for {name} {', '.join(versions)}; {folder} holds {dataset.version}")
+    made = store.store_folder(source, folder, rate)
+    prefix = f"data-{name}-{rate}hz"
+    parts: list[str] = []
+    digest = hashlib.sha256()
+    for start in range(0, len(dataset), part_records):
+        signals = np.asarray(dataset.signals[start : start + part_records])
+        digest.update(np.ascontiguousarray(signals, "<i2").tobytes())
+        parts.append(f"{prefix}-part{len(parts):02d}.xz")
+        (out / parts[-1]).write_bytes(encode(signals))
+        print(f"{parts[-1]}: {(out / parts[-1]).stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+    tables = [Path(file) for file in source.files(folder, rate) if Path(file).suffix in (".csv", ".txt")]
+    with zipfile.ZipFile(out / f"{prefix}.zip", "w", zipfile.ZIP_LZMA) as archive:
+        for file in sorted(made.iterdir()):
+            if file.name != "signals.npy":
+                archive.write(file, f"store/{file.name}")
+        for file in tables:
+            archive.write(file, f"tables/{file.relative_to(folder)}")
+    return {
+        "name": name,
+        "sampling_rate_hz": rate,
+        "shape": list(dataset.signals.shape),
+        "part_records": part_records,
+        "parts": parts,
+        "rest": f"{prefix}.zip",
+        "sha256": digest.hexdigest(),
+    }
+
+
+def pack(
+    sweeps: Sequence[Path], out: Path, root: Path | None, results: Path, part_records: int = PART_RECORDS
+) -> int:
+    """Write the whole pack into the folder `out`, which is made anew; returns the number of runs in it."""
+    runs = {
+        path: [p.run for p in plan(read_sweep(path), results) if p.state != "finished"] for path in sweeps
+    }
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    needed: dict[tuple[str, int], set[str]] = {}
+    for run in (run for missing in runs.values() for run in missing):
+        needed.setdefault((run.dataset, run.sampling_rate_hz), set()).add(run.dataset_version)
+    data = [
+        pack_data(out, name, versions, root, rate, part_records) for (name, rate), versions in needed.items()
+    ]
+    order = []
+    for path, missing in runs.items():
+        if missing:
+            order.append(f"sweep-{path.stem}.json")
+            (out / order[-1]).write_text(json.dumps(as_sweep(missing), indent=1), encoding="utf-8")
+    with zipfile.ZipFile(out / "source.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in package_files():
+            archive.write(file, file.relative_to(ROOT))
+    shutil.copy(ROOT / "gpu" / "run_here.py", out)
+    manifest = {
+        "commit": commit(),
+        "sweeps": order,
+        "data": data,
+        "sha256": {file.name: sha256_file(file) for file in sorted(out.iterdir())},
+    }
+    (out / "pack.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    return sum(map(len, runs.values()))
+
+
+def as_sweep(runs: Sequence[Run]) -> dict[str, Any]:
+    """A sweep file with one block per run."""
+    blocks = []
+    for run in runs:
+        fields = {key: value for key, value in run.to_dict().items() if key not in ("experiment", "params")}
+        params = {f"params.{k}": [v] if isinstance(v, list) else v for k, v in run.params.items()}
+        blocks.append({**fields, **params})
+    return {"experiment": runs[0].experiment, "grid": blocks}
+
+
+def package_files() -> Iterator[Path]:
+    """All files of the package, without what Python compiled."""
+    for path in sorted((ROOT / "ecgkit").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+def commit() -> str:
+    """The commit of the source; "+changes" where files differ from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--", "ecgkit"], capture_output=True, text=True, check=False
+    )
+    return (head.stdout.strip() or "unknown") + ("+changes" if changed.stdout.strip() else "")
+
+
+def bring_home(folder: Path, results: Path) -> tuple[int, list[str]]:
+    """Put results that came back into `results`; records that fail the check are left out and named."""
+    taken, problems = 0, []
+    for path in sorted(folder.glob("results*.zip")):
+        unpacked = results / ".state" / f"home-{os.getpid()}"
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(unpacked)
+        for record in sorted(unpacked.glob("*/*.json")):
+            target = results / record.relative_to(unpacked)
+            if target.exists() and json.loads(target.read_text())["status"] == "finished":
+                continue
+            if found := check_record(record):
+                problems += found
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for file in (record.with_suffix(".npz"), record):  # the record last: it says that all is there
+                if file.exists():
+                    file.replace(target.with_suffix(file.suffix))
+            taken += 1
+        shutil.rmtree(unpacked)
+    return taken, problems
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("sweeps", nargs="*", type=Path, help="sweep files; default: all on real data")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist" / "gpu-pack")
+    parser.add_argument("--data-root", type=Path, help="folder of the data; default: $ECGKIT_DATA")
+    parser.add_argument("--results", type=Path, help="results folder; default: $ECGKIT_RESULTS or ./results")
+    parser.add_argument("--bring-home", type=Path, metavar="FOLDER", help="folder that came back")
+    arguments = parser.parse_args()
+    results = results_folder(arguments.results)
+    if arguments.bring_home:
+        taken, problems = bring_home(arguments.bring_home, results)
+        print(*problems, f"{taken} new records in {results}", sep="\n")
+        return 1 if problems else 0
+    sweeps = arguments.sweeps or [
+        path
+        for path in sorted((ROOT / "sweeps").glob("*.yaml"))
+        if all(run.dataset != "synthetic" for run in read_sweep(path))
+    ]
+    count = pack(sweeps, arguments.out, arguments.data_root, results)
+    files = list(arguments.out.iterdir())
+    size = sum(file.stat().st_size for file in files) / 1e6
+    print(f"{count} runs in {len(files)} files, {size:.0f} MB: {arguments.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
