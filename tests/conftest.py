@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 HOW_TO_GET_DATA = (
-    "real data not found: set ECGKIT_DATA to a folder that holds ptbxl/ (and cpsc2018/, georgia/, csn/, sph/), "
-    "for example after `ecgkit data download ptbxl`"
+    "real data not found: set ECGKIT_DATA to a folder that holds ptbxl/ "
+    "(and cpsc2018/, georgia/, csn/, sph/), for example after `ecgkit data download ptbxl`"
 )
 
 

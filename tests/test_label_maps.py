@@ -52,7 +52,7 @@ def test_weights_are_a_reward_matrix(year: int, classes: int) -> None:
     assert values.shape == (classes, classes)
     np.testing.assert_array_equal(values, values.T)
     np.testing.assert_array_equal(np.diag(values), 1)
-    assert 0 < values.min() and values.max() == 1
+    assert values.min() > 0 and values.max() == 1
 
 
 def test_aha_statements() -> None:

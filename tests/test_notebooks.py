@@ -22,6 +22,15 @@ def test_every_ipynb_is_what_its_source_gives() -> None:
     assert colab.check() == []
 
 
+def test_every_page_is_in_the_table_of_contents() -> None:
+    toc = (ROOT / "_toc.yml").read_text()
+    listed = {ROOT / f"{name}.md" for name in re.findall(r"(?:file|root): (\S+)", toc)}
+    assert [p.name for p in listed if not p.exists()] == []
+    for pattern in re.findall(r"glob: (\S+)", toc):
+        listed |= set(ROOT.glob(f"{pattern}.md"))
+    assert [p.name for p in {*ROOT.glob("book/**/*.md"), *sources()} if p not in listed] == []
+
+
 @each_source
 def test_the_frame_of_a_chapter(path: Path) -> None:
     """Each chapter opens and closes in the same way."""
