@@ -114,7 +114,10 @@ def download(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Files fetched at the same time.")] = 8,
     mirror: Annotated[
         list[str] | None,
-        typer.Option(help="physionet, aws, or the address of a copy; may be given again for a second one."),
+        typer.Option(
+            help="Ask this one first: aws (when PhysioNet crawls), physionet, or the address of a copy; "
+            "give it again for a second copy."
+        ),
     ] = None,
 ) -> None:
     """Download a data set. Run it again to resume; what is complete is not fetched again.

@@ -1,9 +1,13 @@
 """The data commands, as a reader types them."""
 
+import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +157,6 @@ def _first(root: Path, pattern: str) -> Path:
     ],
 )
 def test_check_lists_damaged_records_and_exits_1(root: Path, damage: Any, named: str) -> None:
-    import re
-
     dat, hea = _first(root / "ptbxl", "*.dat"), _first(root / "ptbxl", "*.hea")
     damage(dat, hea)
     result = run("check", "ptbxl")
@@ -224,6 +226,32 @@ def test_ctrl_c_exits_130_with_a_hint(monkeypatch: pytest.MonkeyPatch, root: Pat
     monkeypatch.setattr(datasets, "load", interrupt)
     result = run("convert", "ptbxl")
     assert result.exit_code == 130 and "run the same command again" in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_real_ctrl_c_during_a_download_then_resume(tmp_path: Path) -> None:
+    files = {
+        f"records100/00000/{i:05d}_lr{end}": bytes([i]) * 50 for i in range(40) for end in (".dat", ".hea")
+    }
+    served = {f"ptb-xl/1.0.3/{name}": body for name, body in {**files, "SHA256SUMS.txt": sums(files)}.items()}
+    with Server(served) as server:
+        server.delay_s = 0.1
+        command = [sys.executable, "-m", "ecgkit.cli", "data", "download", "ptbxl"]
+        command += ["--out", str(tmp_path), "--mirror", server.url, "--workers", "2"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while len(server.requests) < 8:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (130, "")
+        assert "run the same command again" in err and "Traceback" not in err
+        there = {path.name for path in (tmp_path / "ptbxl").rglob("*_lr.*")}
+        assert 4 < len(there) < 80
+        server.delay_s, server.requests = 0.0, []
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+        assert len(server.requests) <= 80 - len(there) + 2
+    assert all((tmp_path / "ptbxl" / name).read_bytes() == body for name, body in files.items())
 
 
 def test_main_takes_arguments(capsys: pytest.CaptureFixture[str]) -> None:

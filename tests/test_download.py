@@ -191,7 +191,9 @@ def test_server_that_ignores_ranges_and_always_drops_is_given_up(tmp_path: Path)
         assert server.sent(path) == [1500] * 3
 
 
-@pytest.mark.parametrize("words", [["503"], ["503", "500", "drop"], ["429:0"], ["503:1"]])
+@pytest.mark.parametrize(
+    "words", [["503"], ["503", "500", "drop"], ["429:0"], ["503:1"], ["503:Wed, 21 Oct 2015 07:28:00 GMT"]]
+)
 def test_passing_trouble_is_waited_out(tmp_path: Path, words: list[str]) -> None:
     files = _ptbxl(1)
     start = time.monotonic()
@@ -386,6 +388,18 @@ def test_full_disk_is_told_before_the_start(tmp_path: Path, monkeypatch: Any) ->
         ):
             _get(server, tmp_path)
         assert len(server.requests) == 1  # the list
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_disk_that_fills_up_on_the_way(tmp_path: Path) -> None:
+    part = tmp_path / "ptbxl" / (ONE + ".part")
+    part.parent.mkdir(parents=True)
+    part.symlink_to("/dev/full")
+    with Server(_published(_ptbxl(1))) as server:
+        with pytest.raises(StoreError, match=r"00001_lr\.dat\.part.*the disk is full: free some space"):
+            _get(server, tmp_path)
+        part.unlink()
+        assert _tree(_get(server, tmp_path)) == _ptbxl(1)
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -201,20 +201,15 @@ class Fetcher:
     def _receive(self, response: "requests.Response", part: Path, start: int) -> None:
         length = response.headers.get("Content-Length", "")
         try:
-            file = part.open("ab" if start else "wb")
-        except OSError as error:
-            raise write_error(part, error) from error
-        with file:
-            # read1 hands on what has arrived; iter_content would lose it when the connection breaks off.
-            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-                if self.stop.is_set():
-                    raise Stopped
-                try:
+            with part.open("ab" if start else "wb") as file:
+                # read1 hands on what has arrived; iter_content would lose it when the connection breaks off.
+                while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+                    if self.stop.is_set():
+                        raise Stopped
                     file.write(chunk)
-                    file.flush()
-                except OSError as error:
-                    raise write_error(part, error) from error
-                self._on_bytes(len(chunk))
+                    self._on_bytes(len(chunk))
+        except OSError as error:  # of the disk: those of the network are of urllib3's own kind
+            raise write_error(part, error) from error
         if length.isdigit() and _size(part) != start + int(length):
             raise _Trouble("the connection broke off")
 
