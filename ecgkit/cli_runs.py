@@ -170,7 +170,7 @@ def _list_runs(planned: list[Any], folder: Path) -> None:
     from ecgkit.experiments.display import run_title
     from ecgkit.experiments.sizing import estimate_seconds, measured_runs
 
-    measured = measured_runs(str(folder))
+    measured = measured_runs(folder)
     total, unknown, to_do = 0.0, 0, 0
     for item in planned:
         line = f"{item.state:9} {item.run.hash}  {run_title(item.run)}"

@@ -32,7 +32,7 @@ SWEEP = """
 experiment: packed
 defaults: {dataset: ptbxl, dataset_version: synthetic-1, protocol: quick, params.epochs: 1}
 grid:
-  - {seed: [0, 1], task: superdiagnostic, model: fcn_wang, method: supervised, params.batch_size: 16}
+  - {seed: 0, task: superdiagnostic, model: fcn_wang, method: supervised, params.batch_size: 16}
 """
 
 
@@ -53,7 +53,7 @@ def test_decode_undoes_encode(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_pack_runs_on_a_bare_machine_and_its_results_come_home(tmp_path: Path) -> None:
-    root = make_synthetic(tmp_path / "data" / "ptbxl", n=120, seed=1)
+    root = make_synthetic(tmp_path / "data" / "ptbxl", n=80, seed=1)
     (tmp_path / "packed.yaml").write_text(SWEEP)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ECGKIT_")}
     environment |= {"ECGKIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
@@ -83,14 +83,14 @@ def test_a_pack_runs_on_a_bare_machine_and_its_results_come_home(tmp_path: Path)
     damaged.write_bytes(whole)
     done = run_there()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 finished, 0 failed" in done.stdout, done.stdout + (pack / "home" / "failures.txt").read_text()
+    assert "1 finished, 0 failed" in done.stdout, done.stdout + (pack / "home" / "failures.txt").read_text()
     again = run_there()
-    assert "0 finished, 0 failed, 2 done" in again.stdout, again.stdout + again.stderr
+    assert "0 finished, 0 failed, 1 done" in again.stdout, again.stdout + again.stderr
 
     home = subprocess.run([*tool, "--bring-home", str(pack / "home")], env=environment, capture_output=True)
     assert home.returncode == 0, home.stdout
     runs = load("packed", results)
-    assert runs["seed"].tolist() == [0, 1]
+    assert runs["seed"].tolist() == [0]
     assert runs["records_test"].iloc[0] > 5
     commit = read_record(next(results.glob("packed/*.json")))["commit"]
     assert commit == json.loads((pack / "pack.json").read_text())["commit"]

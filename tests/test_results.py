@@ -22,7 +22,7 @@ from ecgkit.experiments.results import (
     save_predictions,
     write_record,
 )
-from ecgkit.experiments.sizing import estimate_seconds, size_grid
+from ecgkit.experiments.sizing import estimate_seconds, size_grid, sizes_markdown
 from ecgkit.experiments.tables import Table, paper_vs_ours, provenance, run_references
 
 
@@ -194,6 +194,11 @@ def test_costs_follow_from_measured_times(results: Path) -> None:
     assert table.loc["Tesla T4", "cost"] == pytest.approx(2 * 4800 / 320)
     assert table["basis"].tolist() == ["measured", "scaled from NVIDIA H200"]
     assert size_grid([run], frame.iloc[:0])["basis"].tolist() == ["not measured yet"] * 2
+    unknown = make_run(5, "unknown", epochs=50)
+    part = size_grid([run, unknown], frame, ["NVIDIA H200"]).iloc[0]
+    assert (part["runs"], part["covered"], part["hours"]) == (2, 1, pytest.approx(50 / 3600))
+    lines = sizes_markdown(Path(__file__).parent.parent / "sweeps", results).splitlines()
+    assert any("`quick.yaml` | 4 | 0 |" in line for line in lines)
 
 
 def test_the_commands_show_export_and_check(results: Path, tmp_path: Path) -> None:

@@ -1,19 +1,31 @@
 """What a grid costs, computed from runs that were measured."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
+from ecgkit.experiments.grids import read_sweep
 from ecgkit.experiments.results import experiments, load, results_folder
 from ecgkit.experiments.run import Run
+from ecgkit.experiments.sweep import plan
 
-__all__ = ["MEMORY_GB_PER_S", "estimate_seconds", "measured_runs", "size_grid"]
+__all__ = [
+    "MEMORY_GB_PER_S",
+    "TARGETS",
+    "estimate_seconds",
+    "measured_runs",
+    "size_grid",
+    "sizes_markdown",
+]
+
+TARGETS = ("Tesla T4", "NVIDIA H100 80GB HBM3")
 
 MEMORY_GB_PER_S = {"Tesla T4": 320, "NVIDIA H100 80GB HBM3": 3350, "NVIDIA H200": 4800}
 """Memory bandwidth by NVIDIA's data sheets: what a time is scaled by where a card was not measured."""
 
 
-def measured_runs(results: str | None = None) -> pd.DataFrame:
+def measured_runs(results: str | Path | None = None) -> pd.DataFrame:
     """All finished runs of all experiments that say how long they took."""
     frames = [load(name, results) for name in experiments(results_folder(results))]
     frames = [frame for frame in frames if len(frame)]
@@ -58,7 +70,7 @@ def _epochs(run: Run) -> int:
 def size_grid(
     runs: Sequence[Run],
     measured: pd.DataFrame,
-    devices: Sequence[str] = ("Tesla T4", "NVIDIA H100 80GB HBM3"),
+    devices: Sequence[str] = TARGETS,
     price_per_hour: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Hours, and where prices are given the cost, of a grid on each device.
@@ -66,35 +78,67 @@ def size_grid(
     Where a device was measured its own runs count. Else the times of another card in `MEMORY_GB_PER_S` are
     scaled by memory bandwidth; networks as small as these wait for the launch of kernels as well, so a slower
     card loses less than that and the figure is an upper bound for it (and a lower bound for a faster one).
+    Runs without a network work on the processor and count with what they took on any.
 
     Returns:
-        Columns device, runs, hours, cost, basis: "measured", "scaled from ...", or "not measured yet" with
-        hours missing.
+        Columns device, runs, covered (runs of which a time is known), hours (of those), cost, and basis:
+        "measured", "scaled from ...", or "not measured yet".
     """
-    rows = []
+    rows: list[dict[str, object]] = []
     for device in devices:
-        hours, basis = _hours(runs, measured, device), "measured"
+        hours, covered = _hours(runs, measured, device)
+        basis = "measured"
         for other, bandwidth in MEMORY_GB_PER_S.items():
-            if hours is None and device in MEMORY_GB_PER_S:
-                scaled = _hours(runs, measured, other)
-                if scaled is not None:
-                    hours = scaled * bandwidth / MEMORY_GB_PER_S[device]
-                    basis = f"scaled from {other}"
+            if covered == 0 and device in MEMORY_GB_PER_S and other != device:
+                hours, covered = _hours(runs, measured, other)
+                hours *= bandwidth / MEMORY_GB_PER_S[device]
+                basis = f"scaled from {other}"
+        known = covered > 0
         price = (price_per_hour or {}).get(device)
         rows.append(
             {
                 "device": device,
                 "runs": len(runs),
-                "hours": hours,
-                "cost": hours * price if hours is not None and price is not None else None,
-                "basis": basis if hours is not None else "not measured yet",
+                "covered": covered,
+                "hours": hours if known else None,
+                "cost": hours * price if known and price is not None else None,
+                "basis": basis if known else "not measured yet",
             }
         )
     return pd.DataFrame(rows)
 
 
-def _hours(runs: Sequence[Run], measured: pd.DataFrame, device: str) -> float | None:
-    seconds = [estimate_seconds(run, measured, device) for run in runs]
-    if not seconds or any(s is None for s in seconds):
-        return None
-    return sum(s for s in seconds if s is not None) / 3600
+def _hours(runs: Sequence[Run], measured: pd.DataFrame, device: str) -> tuple[float, int]:
+    """Hours of the runs with a known time, and how many these are; 0 where no network was measured."""
+    seconds = [estimate_seconds(run, measured, None if run.model == "none" else device) for run in runs]
+    networks = [s for run, s in zip(runs, seconds, strict=True) if run.model != "none"]
+    if networks and all(s is None for s in networks):
+        return 0.0, 0
+    known = [s for s in seconds if s is not None]
+    return sum(known) / 3600, len(known)
+
+
+def sizes_markdown(sweeps: Path, results: str | Path | None = None) -> str:
+    """The size of every sweep file in a folder as a Markdown table, for the book."""
+    measured = measured_runs(results)
+    here = sorted(set(measured["device"].dropna()) - set(TARGETS)) if len(measured) else []
+    lines = [
+        "| sweep | runs | recorded | device | hours | runs covered | basis |",
+        "| --- | --: | --: | --- | --: | --: | --- |",
+    ]
+    for path in sorted(sweeps.glob("*.yaml")):
+        runs = read_sweep(path)
+        recorded = sum(p.state == "finished" for p in plan(runs, results_folder(results)))
+        for row in size_grid(runs, measured, [*here, *TARGETS]).to_dict("records"):
+            hours = "–" if pd.isna(row["hours"]) else f"{row['hours']:.1f}"
+            cells = [
+                f"`{path.name}`",
+                len(runs),
+                recorded,
+                row["device"],
+                hours,
+                row["covered"],
+                row["basis"],
+            ]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
