@@ -150,10 +150,15 @@ def code_of(abbreviation: str) -> str:
     >>> code_of("IAVB")
     '270492004'
     """
-    for entry in snomed_codes().values():
-        if entry.abbreviation == abbreviation:
-            return entry.code
-    raise KeyError(f"no code of the Challenge is abbreviated {abbreviation!r}")
+    try:
+        return _abbreviations()[abbreviation]
+    except KeyError:
+        raise KeyError(f"no code of the Challenge is abbreviated {abbreviation!r}") from None
+
+
+@cache
+def _abbreviations() -> Mapping[str, str]:
+    return {entry.abbreviation: entry.code for entry in snomed_codes().values()}
 
 
 def scored_classes(year: int = 2020) -> tuple[str, ...]:
