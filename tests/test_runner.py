@@ -1,0 +1,210 @@
+"""One run from data set to record: whole, repeatable, resumable, and equal to its parts done by hand."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ecgkit import datasets, models
+from ecgkit.datasets.synthetic import make_synthetic
+from ecgkit.evaluation import fmax, macro_auc
+from ecgkit.experiments import methods, runner
+from ecgkit.experiments.methods import METHODS, train_config
+from ecgkit.experiments.results import load_predictions, state_folder
+from ecgkit.experiments.run import Run
+from ecgkit.experiments.runner import execute
+
+EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
+FIELDS = {
+    "schema",
+    "status",
+    "run",
+    "hash",
+    "metrics",
+    "intervals",
+    "per_class",
+    "config",
+    "curve",
+    "samples_backprop",
+    "effective_epochs",
+    "data",
+    "predictions",
+    "versions",
+    "commit",
+    "date",
+    "seconds",
+    "device",
+    "threads",
+    "peak_memory_mib",
+    "content_sha256",
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("data")
+        patch.setenv("ECGKIT_CACHE", str(folder / "cache"))
+        yield make_synthetic(folder / "ptbxl", "ptbxl", n=200, seed=0)
+
+
+def a_run(data: Path, method: str = "supervised", **changes) -> Run:
+    version = datasets.load("ptbxl", root=data).version
+    model, params = ("fcn_wang", {}) if method == "supervised" else ("none", {})
+    if method == "wavelet_nn":
+        params = {"epochs": 3}
+    run = Run("test", "ptbxl", version, "superdiagnostic", model, method, "quick", 0, 100, params)
+    return replace(run, **changes)
+
+
+def do(run: Run, results: Path, data: Path, **options) -> dict:
+    return json.loads(execute(run, results, data_root=data, device="cpu", threads=1, **options).read_text())
+
+
+def essence(record: dict) -> dict:
+    """A record without times, dates and what belongs to the machine."""
+    keep = {"run", "metrics", "per_class", "config", "curve", "samples_backprop", "data"}
+    return {key: value for key, value in record.items() if key in keep}
+
+
+@EVERY_METHOD
+def test_a_record_is_whole_and_its_metrics_follow_from_its_predictions(method, data, tmp_path) -> None:
+    run = a_run(data, method)
+    record = do(run, tmp_path, data)
+    assert set(record) == FIELDS
+    assert record["hash"] == run.hash and record["status"] == "finished"
+    stored = load_predictions(run.hash, tmp_path)
+    test = datasets.load("ptbxl", root=data, task="superdiagnostic").labelled().split()[2]
+    assert stored.record_ids.tolist() == test.meta["record_id"].tolist()
+    assert np.array_equal(stored.y_true, test.labels)
+    for name, metric in (("macro_auc", macro_auc), ("fmax", fmax)):
+        value = record["metrics"][name]
+        assert value["point"] == metric(stored.y_true, stored.y_score)
+        assert value["low"] <= value["point"] <= value["high"]
+    assert sum(record["seconds"].values()) > 0 and all(s >= 0 for s in record["seconds"].values())
+    assert record["data"]["fingerprint"] == test.fingerprint
+    assert not state_folder(tmp_path, run).exists()
+
+
+@EVERY_METHOD
+def test_same_run_same_numbers(method, data, tmp_path) -> None:
+    first = do(a_run(data, method), tmp_path / "a", data)
+    second = do(a_run(data, method), tmp_path / "b", data)
+    assert essence(first) == essence(second)
+
+
+@EVERY_METHOD
+def test_test_labels_do_not_influence_the_scores(method, data, tmp_path, monkeypatch) -> None:
+    run = a_run(data, method)
+    honest = do(run, tmp_path / "a", data)
+    original = runner._parts
+
+    def flipped(*arguments):
+        parts = original(*arguments)
+        return replace(parts, test=replace(parts.test, labels=1 - parts.test.labels))
+
+    monkeypatch.setattr(runner, "_parts", flipped)
+    do(run, tmp_path / "b", data)
+    assert honest["metrics"]  # the scores, not the metrics, must be the same
+    a, b = (load_predictions(run.hash, tmp_path / x) for x in "ab")
+    assert np.array_equal(a.y_score, b.y_score) and not np.array_equal(a.y_true, b.y_true)
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_record(data, tmp_path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, of: int) -> None:
+        if done == 2:
+            raise Killed
+
+    run = a_run(data)
+    expected = do(run, tmp_path / "a", data)
+    with pytest.raises(Killed):
+        do(run, tmp_path / "b", data, progress=kill)
+    assert (state_folder(tmp_path / "b", run) / "checkpoint.pt").exists()
+    steps: list[int] = []
+    resumed = do(run, tmp_path / "b", data, progress=lambda done, of: steps.append(done))
+    assert steps == [3]
+    assert essence(resumed) == essence(expected)
+
+
+def test_a_finished_run_is_not_repeated(data, tmp_path, monkeypatch) -> None:
+    run = a_run(data, "naive")
+    record = do(run, tmp_path, data)
+    monkeypatch.setattr(runner, "METHODS", {})
+    assert do(run, tmp_path, data) == record
+
+
+def test_naive_predicts_the_frequencies_of_the_training_folds(data, tmp_path) -> None:
+    do(a_run(data, "naive"), tmp_path, data)
+    train = datasets.load("ptbxl", root=data, task="superdiagnostic").labelled().split()[0]
+    stored = load_predictions(a_run(data, "naive").hash, tmp_path)
+    np.testing.assert_allclose(stored.y_score[0], train.labels.mean(axis=0), rtol=1e-3)
+    assert (stored.y_score == stored.y_score[0]).all()
+
+
+def test_supervised_is_the_loop_of_the_training_package(data, tmp_path) -> None:
+    from ecgkit.training import TrainConfig, fit_scaler, predict, to_device, train_classifier
+
+    run = a_run(data, params={"epochs": 1})
+    do(run, tmp_path, data)
+    parts = datasets.load("ptbxl", root=data, task="superdiagnostic").labelled().split()
+    scaler = fit_scaler(parts[0])
+    train, validation, test = (to_device(part, torch.device("cpu")) for part in parts)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = models.create("fcn_wang", leads=12, classes=5)
+    train_classifier(model, train, validation, scaler, TrainConfig(epochs=1), seed=0)
+    scores = predict(model, test, scaler).astype(np.float16)
+    assert np.array_equal(load_predictions(run.hash, tmp_path).y_score, scores.astype(np.float32))
+
+
+def test_protocols_and_recurrent_networks_have_their_settings(data) -> None:
+    paper = a_run(data, protocol="paper")
+    assert (train_config(paper).epochs, train_config(paper).max_lr) == (50, 1e-2)
+    recurrent = train_config(replace(paper, model="lstm_bidir"))
+    assert (recurrent.max_lr, recurrent.clip_norm) == (1e-3, 0.25)
+    assert train_config(replace(paper, params={"epochs": 7})).epochs == 7
+    with pytest.raises(ValueError, match="unknown parameter epoch;"):
+        train_config(replace(paper, params={"epoch": 7}))
+
+
+def test_wrong_version_and_wrong_method_are_errors(data, tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"asks for ptbxl 0\.0"):
+        do(a_run(data, dataset_version="0.0"), tmp_path, data)
+    with pytest.raises(ValueError, match="there are naive"):
+        do(a_run(data, method="magic"), tmp_path, data)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_runs_with_other_fields_have_other_names(data) -> None:
+    run = a_run(data)
+    others = [
+        replace(run, seed=1),
+        replace(run, params={"epochs": 9}),
+        replace(run, task="all"),
+        replace(run, sampling_rate_hz=500),
+    ]
+    assert len({run.hash, *(other.hash for other in others)}) == 5
+    reordered = Run.from_dict(dict(reversed(list(run.to_dict().items()))))
+    assert reordered.hash == run.hash
+    with pytest.raises(ValueError, match="cannot name a folder"):
+        replace(run, experiment="../elsewhere")
+    with pytest.raises(ValueError, match="choose one of"):
+        replace(run, protocol="fast")
+    with pytest.raises(ValueError, match="missing"):
+        Run.from_dict({"experiment": "x"})
+    with pytest.raises(ValueError, match="unknown field"):
+        Run.from_dict({**run.to_dict(), "sed": 1})
+
+
+def test_every_method_gets_the_same_arguments() -> None:
+    import inspect
+
+    signatures = {tuple(inspect.signature(method).parameters) for method in METHODS.values()}
+    assert signatures == {("run", "parts", "device", "checkpoint", "progress")}
+    assert set(methods.METHODS) == {"naive", "supervised", "wavelet_nn"}
