@@ -5,7 +5,7 @@ records are of unequal length and rate, and the store needs one shape; these are
 
 - Signals are resampled to the rate asked for (100 Hz unless said otherwise) by a polyphase filter.
 - Records longer than the set's cap keep their first seconds: 60 s for CPSC 2018 and CPSC-Extra, 120 s for
-  PTB. Those are the lengths that the sets are published with, so that hardly anything is lost; column
+  PTB. CPSC 2018 is published with up to 60 s; column
   `duration_s` of the metadata has the full length.
 - Shorter records are followed by zeros; `ECGDataset.lengths` says where.
 - Samples marked as invalid are interpolated between their neighbours in time; a lead without any valid one
