@@ -19,6 +19,8 @@ from bookinfo import BUILD, ROOT, repository, tag, version
 from colab import cited_entries
 from plain_markdown import references
 
+from ecgkit.experiments.sizing import sizes_markdown
+
 __all__ = ["stage"]
 
 MATHJAX = "tex-svg-full.js"  # one file, fonts included: equations are typeset without a network
@@ -112,6 +114,7 @@ def _config(folder: Path) -> None:
     own["mathjax_path"] = f"../mathjax/{MATHJAX}"
     own["html_extra_path"] = ["_extra"]
     own["myst_substitutions"] = {"repository": repository(), "tag": tag(), "version": version()}
+    own["myst_substitutions"]["sweep_sizes"] = sizes_markdown(ROOT / "sweeps", ROOT / "results")
     (folder / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
