@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -261,6 +262,22 @@ def test_a_damaged_record_is_named(cache: Path, root: Path) -> None:
     file.write_bytes(file.read_bytes()[:-2])
     with pytest.raises(RecordError, match=r"r0123\.dat"):
         load(root)
+    assert left_overs(cache) == [] and not store_of(root).exists()
+
+
+def die(path: Path, sampling_rate_hz: int) -> tuple[np.ndarray, float]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2,
+    reason="workers are processes on Linux with two processors or more",
+)
+def test_a_killed_worker_is_reported(cache: Path, root: Path) -> None:
+    write_toy(root, 300)
+    with pytest.raises(StoreError, match="a worker process was killed"):
+        store.open_or_convert(replace(TOY, read=die), root, "odd", 100)
     assert left_overs(cache) == [] and not store_of(root).exists()
 
 

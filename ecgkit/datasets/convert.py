@@ -6,15 +6,17 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ecgkit.errors import RecordError
+from ecgkit.errors import RecordError, StoreError
 from ecgkit.signals.leads import standard_order
 from ecgkit.signals.read import INVALID_SAMPLE, read_digital, read_record
 
@@ -88,6 +90,7 @@ def convert_signals(
     Raises:
         RecordError: If a record cannot be read or is longer than `samples`; the message names it.
         OSError: If the file cannot be written.
+        StoreError: If the system killed a worker process.
     """
     from tqdm import tqdm
 
@@ -99,18 +102,23 @@ def convert_signals(
     lengths = np.zeros(len(records), np.int32)
     digests = [b""] * len(records)
     clipped: dict[str, int] = {}
-    starts = range(0, len(records), _CHUNK)
     with (
         _workers(len(records)) as pool,
         tqdm(total=len(records), unit="record", disable=len(records) < _LONG, mininterval=0.5) as bar,
     ):
-        jobs: list[Future[tuple[int, list[int], list[bytes], dict[str, int]]]] = [
+        jobs = [
             pool.submit(
                 _convert_chunk,
-                *(target, offset, start, records[start : start + _CHUNK]),
-                *(samples, sampling_rate_hz, mv_per_unit, read),
+                target,
+                offset,
+                start,
+                records[start : start + _CHUNK],
+                samples,
+                sampling_rate_hz,
+                mv_per_unit,
+                read,
             )
-            for start in starts
+            for start in range(0, len(records), _CHUNK)
         ]
         for job in as_completed(jobs):
             start, chunk_lengths, chunk_digests, chunk_clipped = job.result()
@@ -174,11 +182,16 @@ def _workers(records: int) -> Iterator[Executor]:
     else:
         pool = ThreadPoolExecutor(count)
     try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown()
+        with warnings.catch_warnings():
+            # Newer Pythons warn of forking beside threads; the workers use none of what threads may hold.
+            warnings.filterwarnings("ignore", r".*fork\(\)", DeprecationWarning)
+            yield pool
+    except BrokenProcessPool as error:
+        raise StoreError(
+            "a worker process was killed while it converted records; free some memory and load again"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _end_with_parent(parent: int) -> None:
