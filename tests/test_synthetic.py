@@ -15,7 +15,7 @@ from ecgkit.datasets import synthetic
 from ecgkit.datasets.synthetic import GENERATOR_VERSION, LAYOUTS, make_synthetic
 from ecgkit.datasets.synthetic.findings import FINDINGS
 from ecgkit.datasets.synthetic.patients import Patient, draw_patient
-from ecgkit.datasets.synthetic.plan import fold_of
+from ecgkit.datasets.synthetic.plan import fold_of, stream
 from ecgkit.datasets.synthetic.records import SyntheticRecord, make_record
 from ecgkit.errors import StoreError
 
@@ -461,3 +461,14 @@ def test_normal_records_are_as_large_as_real_ones(
     ours = units[(tables[1].superclasses == '["NORM"]') & ~tables[1].noisy]
     ratio = np.median(ours.std(axis=2), axis=0) / np.median(theirs.std(axis=2), axis=0)
     assert (ratio > 0.6).all() and (ratio < 1.6).all(), ratio
+
+
+def test_version_is_raised_when_the_signals_change() -> None:
+    """When this fails on purpose: raise GENERATOR_VERSION, so that caches are made anew, and pin anew."""
+    pinned = {"2": (0.071837039, 0.096841099)}
+    sizes = []
+    for layout in ("ptbxl", "sph"):
+        patient = draw_patient(stream(0, layout, "patient", 1), 1)
+        record = make_record(patient, stream(0, layout, "record", 1), noise_share=1.0)
+        sizes.append(float(np.abs(record.signal_mv).mean()))
+    assert sizes == pytest.approx(pinned[GENERATOR_VERSION], rel=1e-6)

@@ -20,7 +20,7 @@ from ecgkit.files import write_error
 __all__ = ["GENERATOR_VERSION", "LAYOUTS", "make_synthetic"]
 
 #: Changes whenever the same arguments would give other bytes.
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 
 _MARKER = "synthetic.json"
 

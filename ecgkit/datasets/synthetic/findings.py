@@ -55,7 +55,7 @@ def _slow(waves: Waves, factor: float) -> None:
             waves[name] = replace(wave, centre_s=c, rise_s=r, fall_s=f)
 
 
-def _infarct(direction: tuple[float, float, float], age: str = "any") -> Change:
+def _infarct(direction: tuple[float, float, float]) -> Change:
     """Lost muscle: the early QRS forces, and with them ST and T, turn away from the scar at `direction`."""
 
     def change(waves: Waves, s: float, rng: np.random.Generator) -> None:
@@ -65,7 +65,7 @@ def _infarct(direction: tuple[float, float, float], age: str = "any") -> Change:
         _turn(waves, "apex", loss * a, 0.9 * loss * b, 1.15 * loss * c)
         _turn(waves, "wall", 0.25 * loss * a, 0.3 * loss * b, 0.15 * loss * c)
         waves["septum"] = replace(waves["septum"], rise_s=0.009, fall_s=0.0115)
-        acute = age == "acute" or rng.random() < 0.2
+        acute = rng.random() < 0.2
         lift = s * (rng.uniform(0.10, 0.22) if acute else rng.uniform(0.0, 0.05))
         _turn(waves, "st", lift * a, lift * b, lift * c)
         turn = -s * (rng.uniform(-0.15, 0.2) if acute else rng.uniform(0.05, 0.45))
@@ -76,7 +76,7 @@ def _infarct(direction: tuple[float, float, float], age: str = "any") -> Change:
 
 def _injury(left: float, down: float, front: float) -> Change:
     def change(waves: Waves, s: float, rng: np.random.Generator) -> None:
-        lift = s * rng.uniform(0.10, 0.20)
+        lift = s * rng.uniform(0.13, 0.26)
         _turn(waves, "st", lift * left, lift * down, lift * front)
         _turn(waves, "t", lift * left, lift * down, 1.2 * lift * front)
 

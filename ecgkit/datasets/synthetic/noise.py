@@ -1,6 +1,7 @@
 """Noise as electrodes pick it up: what disturbs one electrode shows in every lead that uses it."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -88,11 +89,18 @@ def _drift(times_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return 0.6 * heights @ np.sin(2 * np.pi * rates[:, None] * times_s + phases[:, None])
 
 
-def _muscle(samples: int, rng: np.random.Generator, rate_hz: float) -> np.ndarray:
-    """Broad-band noise of unit standard deviation between about 15 and 120 Hz."""
+@cache
+def _muscle_band(rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Filter coefficients of the muscles' band."""
     b, a = signal.butter(2, [15.0, 120.0], "bandpass", fs=rate_hz)
-    noise = signal.lfilter(b, a, rng.standard_normal(samples))
-    return noise / max(float(noise.std()), 1e-9)
+    return b, a
+
+
+def _muscle(shape: tuple[int, ...], rng: np.random.Generator, rate_hz: float) -> np.ndarray:
+    """Broad-band noise of unit standard deviation between about 15 and 120 Hz; time is the last axis."""
+    b, a = _muscle_band(rate_hz)
+    noise = signal.lfilter(b, a, rng.standard_normal(shape), axis=-1)
+    return noise / noise.std(axis=-1, keepdims=True)
 
 
 def background(
@@ -106,7 +114,7 @@ def background(
     samples = len(times_s)
     size = np.exp(rng.normal(np.log(0.005), 0.5))
     out = rng.standard_normal((9, samples)) * 0.0025
-    out += size * rng.uniform(0.4, 1.6, (9, 1)) * np.stack([_muscle(samples, rng, rate_hz) for _ in range(9)])
+    out += size * rng.uniform(0.4, 1.6, (9, 1)) * _muscle((9, samples), rng, rate_hz)
     breath = np.sin(2 * np.pi * breathing[0] * times_s + breathing[1] + rng.uniform(0, 6.3))
     out += rng.normal(0.0, 0.012, (9, 1)) * breath
     slow = np.exp(rng.normal(np.log(0.018), 0.5))
@@ -129,7 +137,7 @@ def planted(noise: PlantedNoise, times_s: np.ndarray, rng: np.random.Generator, 
                 noise.size_mv * rng.uniform(0.5, 1.5) * wobble * (np.sin(phase) + 0.2 * np.sin(3 * phase))
             )
         elif noise.kind in ("muscle", "burst"):
-            out[row] = noise.size_mv * _muscle(len(times_s), rng, rate_hz)
+            out[row] = noise.size_mv * _muscle(times_s.shape, rng, rate_hz)
             if noise.kind == "burst":
                 middle, half = (noise.start_s + noise.end_s) / 2, (noise.end_s - noise.start_s) / 2
                 out[row] *= np.exp(-0.5 * (2.0 * np.abs(times_s - middle) / half) ** 4)

@@ -129,12 +129,13 @@ def atrial_waves(rhythm: str, times_s: np.ndarray, rng: np.random.Generator, flu
         return size * np.array([0.05, -1.0, 0.45])[:, None] * saw
     if rhythm == "AFIB":
         out = np.zeros((3, len(times_s)))
-        coarse = rng.uniform(0.012, 0.055)
-        for _ in range(4):
-            rate = rng.uniform(4.5, 8.5)
-            drift = 0.9 * np.sin(2 * np.pi * rng.uniform(0.1, 0.6) * times_s + rng.uniform(0, 6.3))
-            swell = 1.0 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.1, 0.8) * times_s + rng.uniform(0, 6.3))
-            wave = swell * np.sin(2 * np.pi * rate * times_s + drift + rng.uniform(0, 6.3))
+        coarse = rng.uniform(0.007, 0.030)
+        for _ in range(5):
+            rate, drifts, swells = rng.uniform(4.5, 9.0), rng.uniform(0.2, 1.3), rng.uniform(0.1, 0.9)
+            phases = rng.uniform(0, 2 * np.pi, 3)
+            drift = rng.uniform(1.0, 3.0) * np.sin(2 * np.pi * drifts * times_s + phases[0])
+            swell = 1.0 + 0.6 * np.sin(2 * np.pi * swells * times_s + phases[1])
+            wave = swell * np.sin(2 * np.pi * rate * times_s + drift + phases[2])
             out += coarse * rng.normal([0.0, 0.5, 0.6], 0.45)[:, None] * wave
         return out
     return np.zeros((3, len(times_s)))
