@@ -1,23 +1,16 @@
 """Doing one run, from the data set to its record in `results/`."""
 
-import os
-import platform
-import resource
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import ecgkit
-from ecgkit import datasets
+from ecgkit import datasets, machine
 from ecgkit.evaluation import bootstrap, class_aucs, fmax, macro_auc
 from ecgkit.experiments.methods import METHODS, Outcome, Parts
 from ecgkit.experiments.results import (
@@ -30,9 +23,7 @@ from ecgkit.experiments.results import (
 from ecgkit.experiments.run import Run
 from ecgkit.training import choose_device
 
-__all__ = ["device_name", "execute"]
-
-_PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn")
+__all__ = ["execute"]
 
 
 def execute(
@@ -78,9 +69,9 @@ def execute(
     seconds["other"] = worked - loaded - sum(outcome.seconds.values())
     record = _record(run, parts, outcome, results)
     record["seconds"] = {**seconds, "bootstrap": time.perf_counter() - worked}
-    record["device"] = device_name(chosen)
+    record["device"] = machine.device_name(chosen.type)
     record["threads"] = torch.get_num_threads()
-    record["peak_memory_mib"] = _peak_memory_mib(chosen)
+    record["peak_memory_mib"] = machine.peak_memory_mib(chosen.type)
     write_record(results, record)
     shutil.rmtree(state, ignore_errors=True)
     return path
@@ -130,56 +121,7 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
             "records": {part: len(getattr(parts, part)) for part in ("train", "validation", "test")},
         },
         "predictions": save_predictions(results, run, parts.test.meta["record_id"], y_true, y_score),
-        "versions": _versions(),
-        "commit": _commit(),
+        "versions": machine.versions(),
+        "commit": machine.commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "ecgkit": ecgkit.__version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
-
-
-def _commit() -> str:
-    """Commit of the source, from ``$ECGKIT_COMMIT`` where there is no git."""
-    try:
-        folder = Path(ecgkit.__file__).parent
-        shown = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True, timeout=10
-        )
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--", "."],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-        return shown.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
-    except (OSError, subprocess.SubprocessError):
-        return os.environ.get("ECGKIT_COMMIT", "unknown")
-
-
-def device_name(device: torch.device) -> str:
-    """The processor or graphics card, as its maker calls it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return f"{platform.processor() or platform.machine()} ({device.type})"
-
-
-def _peak_memory_mib(device: torch.device) -> float:
-    """Peak memory of the device (CUDA) or of this process, in MiB."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
