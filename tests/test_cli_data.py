@@ -188,6 +188,13 @@ def test_check_against_the_published_checksums(root: Path) -> None:
     assert f"{header.name}  SHA-256 differs" in bad.stdout and "1 damaged" in bad.stdout
 
 
+def test_check_against_checksums_that_nobody_published(tmp_path: Path) -> None:
+    make_synthetic(tmp_path / "sph", dataset="sph", n=1)
+    assert run("check", "sph", "--data-root", tmp_path).exit_code == 0
+    result = run("check", "sph", "--data-root", tmp_path, "--sha256")
+    assert result.exit_code == 1 and "no list of checksums is published for sph" in result.stderr
+
+
 def test_download_check_and_loss(root: Path, tmp_path: Path) -> None:
     source = root / "ptbxl"
     files = {path.relative_to(source).as_posix(): path.read_bytes() for path in source.rglob("*.*")}

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from ecgkit.datasets.fetch import Fetcher, RetryPolicy, Stopped
 from ecgkit.datasets.published import MIRRORS, PUBLISHED, by_hand, parse_sums
 from ecgkit.errors import DataNotFoundError, DownloadError, StoreError
 
-QUICK = RetryPolicy(tries=3, backoff_s=0.01, timeout_s=0.5, longest_wait_s=5)
+QUICK = RetryPolicy(tries=3, backoff_s=0.01, timeout_s=10, longest_wait_s=5)
+IMPATIENT = replace(QUICK, timeout_s=1.5)
 BASE = "ptb-xl/1.0.3/"
 ONE = "records100/00000/00001_lr.dat"
 
@@ -39,7 +41,7 @@ def _published(files: dict[str, bytes], base: str = BASE) -> dict[str, bytes]:
 
 
 def _get(server: Server, out: Path, name: str = "ptbxl", **options: Any) -> Path:
-    return download(name, out, mirror=server.url, retry=QUICK, progress=False, **options)
+    return download(name, out, mirror=server.url, progress=False, **{"retry": QUICK, **options})
 
 
 def _tree(folder: Path) -> dict[str, bytes]:
@@ -134,7 +136,7 @@ def test_challenge_set_is_cut_out_of_the_release(tmp_path: Path) -> None:
 def test_broken_transfer_is_resumed_with_only_the_rest(tmp_path: Path, fault: str) -> None:
     files = _ptbxl(1)
     with Server(_published(files), {BASE + ONE: [fault]}) as server:
-        folder = _get(server, tmp_path)
+        folder = _get(server, tmp_path, retry=IMPATIENT)
         sent = server.sent(BASE + ONE)
         resumed = [request for request in server.requests if request.path == BASE + ONE][-1]
     assert _tree(folder) == files
@@ -415,6 +417,20 @@ def test_damaged_state_only_costs_time(tmp_path: Path) -> None:
         for damage in ("{", "[]", '{"version": "1.0.3", "files": {"a": 1}}'):
             (folder / STATE_NAME).write_text(damage)
             assert _tree(_get(server, tmp_path)) == files
+
+
+def test_another_version_takes_over_the_folder(tmp_path: Path) -> None:
+    new = _ptbxl(2)
+    old = {**_ptbxl(3), "ptbxl_database.csv": b"older"}
+    with Server(_published(new) | _published(old, "ptb-xl/1.0.1/")) as server:
+        folder = _get(server, tmp_path, version="1.0.1")
+        assert (folder / "ptbxl_database.csv").read_bytes() == b"older"
+        (folder / "SHA256SUMS.txt.new.part").write_bytes(sums(old)[:100])  # of an interrupted call
+        server.requests.clear()
+        _get(server, tmp_path)
+        fetched = {request.path for request in server.requests}
+        assert fetched == {BASE + "SHA256SUMS.txt", BASE + "ptbxl_database.csv"}
+    assert (folder / "ptbxl_database.csv").read_bytes() == new["ptbxl_database.csv"]
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:

@@ -53,9 +53,11 @@ def sums_of(name: str, folder: Path) -> list[Entry]:
     """The published checksums of a data set, from the ``SHA256SUMS.txt`` in its folder.
 
     Raises:
-        DataNotFoundError: If it is not there.
+        DataNotFoundError: If it is not there, or none is published.
         DownloadError: If it is not a list of checksums.
     """
+    if name not in PUBLISHED or PUBLISHED[name].files:
+        raise DataNotFoundError(f"no list of checksums is published for {name}: check it without --sha256")
     path = folder / "SHA256SUMS.txt"
     if not path.is_file():
         raise DataNotFoundError(

@@ -16,7 +16,7 @@ from ecgkit.datasets.archives import safe_extract
 from ecgkit.datasets.fetch import Fetcher, RetryPolicy, Stopped
 from ecgkit.datasets.published import MIRRORS, PUBLISHED, Entry, Published, by_hand, parse_sums, select
 from ecgkit.errors import DataNotFoundError, DownloadError, EcgkitError
-from ecgkit.files import atomic_write, sha256_file
+from ecgkit.files import atomic_write, sha256_file, write_error
 
 __all__ = ["STATE_NAME", "State", "default_root", "download"]
 
@@ -174,11 +174,16 @@ class _Job:
 
     def list_files(self, records: int | None, rate_folder: str) -> list[Entry]:
         """The files to have, from the list that the publisher gives."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(self.folder, error) from error
         if self.source.files:
             return [Entry(remote, local, None) for local, remote in self.source.files.items()]
         path = self.folder / _SUMS
         if not self.state.matches(self.folder, Entry(_SUMS, _SUMS, None)):
             fresh = path.with_name(_SUMS + ".new")  # the list in place stays valid until this one is read
+            fresh.with_name(fresh.name + ".part").unlink(missing_ok=True)  # nothing would tell its version
             self.fetcher.fetch(self.source.base(self.version) + _SUMS, fresh)
             try:
                 entries = parse_sums(fresh.read_text(encoding="utf-8", errors="replace"), self.source.prefix)
@@ -190,10 +195,11 @@ class _Job:
                 file.writelines(f"{entry.sha256}  {entry.local}\n" for entry in entries)
             self.state.add(self.folder, _SUMS, sha256_file(path))
             self.state.save(self.folder)
-        base = self.source.base(self.version)
-        listed = parse_sums(path.read_text(encoding="utf-8"))
-        remote = {True: "", False: self.source.prefix}
-        listed = [e._replace(remote=base + remote[e.local == "LICENSE.txt"] + e.local) for e in listed]
+        base, prefix = self.source.base(self.version), self.source.prefix
+        listed = [
+            e._replace(remote=base + ("" if e.local == "LICENSE.txt" else prefix) + e.local)
+            for e in parse_sums(path.read_text(encoding="utf-8"))
+        ]
         return select(listed, records, rate_folder)
 
     def fetch_all(self, entries: Sequence[Entry], workers: int) -> None:
@@ -277,7 +283,6 @@ class _Job:
             if path.is_file()
         )
         needed = expected * (2 if self.source.archive else 1) - there
-        self.folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise DownloadError(
