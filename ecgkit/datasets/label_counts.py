@@ -70,15 +70,15 @@ def ptbxl_counts(meta: pd.DataFrame, labels: Mapping[str, Labels], seeds: int = 
     table = count_table(levels)
     top = labels["superdiagnostic"]
     values = top.values.astype(np.int64)
-    ages = meta["age"].to_numpy(np.float64)
+    ages, hidden = meta["age"].to_numpy(np.float64), meta["age_over_89"].to_numpy(bool)
     patients, folds = meta["patient"].to_numpy(), meta["fold"].to_numpy()
     quality = labels["quality"]
     return {
         "records": len(meta),
         "patients": int(meta["patient"].nunique()),
         "labels_per_record": {
-            level: dict(zip(table.columns, table.loc[level].astype(int).tolist(), strict=True))
-            for level in LEVELS
+            level: dict(zip(table.columns, row, strict=True))
+            for level, row in zip(LEVELS, table.to_numpy().tolist(), strict=True)
         },
         "class_records": {
             level: dict(zip(each.classes, each.values.sum(axis=0, dtype=np.int64).tolist(), strict=True))
@@ -89,9 +89,9 @@ def ptbxl_counts(meta: pd.DataFrame, labels: Mapping[str, Labels], seeds: int = 
         "records_per_patient": _tally(Counter(patients.tolist()).values()),
         "fold_records": _tally(folds.tolist()),
         "sex": _tally(meta["sex"]),
-        "age_decades": _tally((10 * (ages[np.isfinite(ages)] // 10)).astype(int).tolist()),
-        "age_unknown": int((~np.isfinite(ages) & ~meta["age_over_89"].to_numpy()).sum()),
-        "age_over_89": int(meta["age_over_89"].sum()),
+        "age_decades": _tally((10 * (ages[np.isfinite(ages) & ~hidden] // 10)).astype(int).tolist()),
+        "age_unknown": int((~np.isfinite(ages) & ~hidden).sum()),
+        "age_over_89": int(hidden.sum()),
         "notes": dict(zip(quality.classes, quality.values.sum(axis=0, dtype=np.int64).tolist(), strict=True)),
         "test_records": int((folds == 10).sum()),
         "leaked_by_patient": leaked(patients, folds),
