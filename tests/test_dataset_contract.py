@@ -177,7 +177,7 @@ def test_synthetic_needs_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         made.append(out)
         return make_synthetic(out, n=4, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(datasets, "make_synthetic", small)
+    monkeypatch.setattr(datasets.synthetic, "make_synthetic", small)
     monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path))
     monkeypatch.delenv("ECGKIT_DATA", raising=False)
     assert len(datasets.load("synthetic")) == 4

@@ -120,6 +120,15 @@ def test_fingerprint_depends_on_the_data_alone(cache: Path, root: Path, tmp_path
     assert load(moved).fingerprint != load(root).fingerprint
 
 
+def test_a_subset_gathers_its_rows_only_when_they_are_read(cache: Path, root: Path) -> None:
+    signals = write_toy(root)
+    part = load(root).subset([4, 2, 0]).subset([True, False, True])
+    assert "2 records" in repr(part) and "signals" not in vars(part)
+    np.testing.assert_array_equal(part.signals, signals[[4, 0]])
+    assert part.signals is part.signals  # gathered once
+    np.testing.assert_array_equal(part.subset(slice(1, None)).signals, signals[[0]])
+
+
 # What can go wrong
 
 

@@ -13,7 +13,6 @@ from ecgkit.datasets.challenge import CHALLENGE_SETS
 from ecgkit.datasets.ptbxl import PTBXL, SYNTHETIC
 from ecgkit.datasets.sph import SPH
 from ecgkit.datasets.store import cache_root, open_or_convert
-from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.errors import DataNotFoundError
 from ecgkit.signals.read import read_record
 
@@ -80,6 +79,8 @@ def data_folder(name: str, root: str | Path | None = None) -> Path:
     """
     source = SOURCES[name]
     if name == SYNTHETIC.name and root is None:
+        from ecgkit.datasets.synthetic import make_synthetic  # slow to import
+
         return make_synthetic(cache_root() / "synthetic", sampling_rates_hz=SYNTHETIC.sampling_rates_hz)
     base = Path(root if root is not None else os.environ.get("ECGKIT_DATA") or "data")
     places = (base / name, base)
