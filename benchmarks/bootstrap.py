@@ -10,7 +10,6 @@ times. Both see the same resamples, and the script stops if their values differ.
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from datetime import date
@@ -23,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from ecgkit.evaluation import bootstrap, fmax, macro_auc
 from ecgkit.files import atomic_write
+from ecgkit.machine import processor_name
 
 RECORDS, CLASSES, DRAWS = 2203, 71, 1000
 
@@ -35,13 +35,6 @@ def made_up_scores(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     truth[np.arange(RECORDS), rng.choice(CLASSES, RECORDS, p=share / share.sum())] = 1
     logits = rng.normal(size=truth.shape) + 2.0 * truth - 3
     return truth, (1 / (1 + np.exp(-logits))).astype(np.float32)
-
-
-def processor() -> str:
-    """Name of the processor."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
-    return names[0].split(":")[1].strip() if names else platform.processor() or platform.machine()
 
 
 def seconds_of(function: Callable[[], Any], repeats: int = 3) -> tuple[float, Any]:
@@ -91,7 +84,7 @@ def main() -> None:
         "macro_auc": str(auc),
         "fmax": str(best),
         "date": date.today().isoformat(),
-        "device": f"{processor()}, {os.cpu_count()} cores, one used",
+        "device": f"{processor_name()}, {os.cpu_count()} cores, one used",
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("ecgkit", "numpy", "scipy", "scikit-learn")},

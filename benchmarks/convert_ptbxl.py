@@ -27,6 +27,7 @@ import wfdb
 import ecgkit
 from ecgkit import datasets
 from ecgkit.files import atomic_write
+from ecgkit.machine import processor_name
 
 
 def link_records(root: Path, target: Path, records: int) -> list[str]:
@@ -52,15 +53,6 @@ def timed(work: Callable[[], object]) -> tuple[float, object]:
     start = time.perf_counter()
     result = work()
     return time.perf_counter() - start, result
-
-
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
 
 
 def main() -> None:
@@ -96,7 +88,7 @@ def main() -> None:
     report = {
         "what": "loading PTB-XL at 100 Hz",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": f"{processor()}, {cores} cores",
+        "device": f"{processor_name()}, {cores} cores",
         "versions": {
             "ecgkit": ecgkit.__version__,
             "wfdb": wfdb.__version__,

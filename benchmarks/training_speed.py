@@ -3,10 +3,10 @@
     python benchmarks/training_speed.py --records 2048
 
 Part one trains the same network on the same records twice: with int16 signals on the device and windows
-cut there, and with the usual Dataset that cuts, scales and returns one window at a time through a DataLoader (the
-faster of no worker and two workers counts). Both take the same optimiser steps. Part two times a training step
-of every model with and without bfloat16. Times, ratios and what they were measured on go to
-training_speed.json beside this file.
+cut there, and with the usual Dataset that cuts, scales and returns one window at a time through a
+DataLoader (the faster of no worker and two workers counts). Both take the same optimiser steps. Part two
+times a training step of every model with and without bfloat16. Times, ratios and what they were measured
+on go to training_speed.json beside this file.
 """
 
 import argparse
