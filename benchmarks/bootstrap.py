@@ -10,6 +10,7 @@ times. Both see the same resamples, and the script stops if their values differ.
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from datetime import date
@@ -86,7 +87,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "device": f"{processor_name()}, {os.cpu_count()} cores, one used",
         "versions": {
-            "python": platform.python_version(),
+            "python": ".".join(map(str, sys.version_info[:3])),
             **{name: version(name) for name in ("ecgkit", "numpy", "scipy", "scikit-learn")},
         },
     }
