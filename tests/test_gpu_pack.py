@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgkit.datasets.synthetic import make_synthetic
+from ecgkit.datasets.synthetic import GENERATOR_VERSION, make_synthetic
 from ecgkit.experiments.results import load, read_record
 
 ROOT = Path(__file__).parent.parent
@@ -28,11 +28,11 @@ class Bare(PathFinder):
         return None if absent else super().find_spec(fullname, path, target)
 sys.meta_path = [Bare if finder is PathFinder else finder for finder in sys.meta_path]
 """
-SWEEP = """
+SWEEP = f"""
 experiment: packed
-defaults: {dataset: ptbxl, dataset_version: synthetic-1, protocol: quick, params.epochs: 1}
+defaults: {{dataset: ptbxl, dataset_version: synthetic-{GENERATOR_VERSION}, protocol: quick}}
 grid:
-  - {seed: 0, task: superdiagnostic, model: fcn_wang, method: supervised, params.batch_size: 16}
+  - {{seed: 0, task: superdiagnostic, model: fcn_wang, method: supervised, params.epochs: 1}}
 """
 
 

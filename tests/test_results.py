@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from fake_runner import fake_execute, make_run
 from scipy import stats
-from typer.testing import CliRunner
 
 from ecgkit.errors import RecordError
 from ecgkit.experiments.check import check, check_record
@@ -136,7 +135,10 @@ def test_a_nan_cannot_be_written(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.*"))
 
 
-def test_pages_are_compared_with_the_records(results: Path, tmp_path: Path) -> None:
+def test_pages_are_compared_with_the_records(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     runs = load("demo", results)
     page = tmp_path / "page.html"
     page.write_text(Table(runs[["model", "macro_auc"]], runs)._repr_html_())
@@ -199,38 +201,6 @@ def test_costs_follow_from_measured_times(results: Path) -> None:
     assert (part["runs"], part["covered"], part["hours"]) == (2, 1, pytest.approx(50 / 3600))
     lines = sizes_markdown(Path(__file__).parent.parent / "sweeps", results).splitlines()
     assert any("`quick.yaml` | 4 | 0 |" in line for line in lines)
-
-
-def test_the_commands_show_export_and_check(results: Path, tmp_path: Path) -> None:
-    from ecgkit.cli import app
-
-    cli, where = CliRunner(), ["--results", str(results)]
-    shown = cli.invoke(app, ["results", "demo", "--aggregate", "--csv", str(tmp_path / "t.csv"), *where])
-    assert shown.exit_code == 0, shown.output
-    assert len(pd.read_csv(tmp_path / "t.csv")) == 2
-    assert "3 seeds per setting" in shown.output
-    assert "demo: 6 finished, 0 failed" in cli.invoke(app, ["results", *where]).output
-    assert cli.invoke(app, ["results", "nothing", *where]).exit_code == 1
-    good = cli.invoke(app, ["results", "check", "--page", str(tmp_path), *where])
-    assert (good.exit_code, "6 records checked, 0 problems" in good.output) == (0, True)
-    rewrite(first(results), seal=False, device="better")
-    assert cli.invoke(app, ["results", "check", "--page", str(tmp_path), *where]).exit_code == 1
-
-
-def test_a_dry_run_lists_states_and_costs(results: Path, tmp_path: Path) -> None:
-    from ecgkit.cli import app
-
-    fields = make_run().to_dict()
-    defaults = {name: fields[name] for name in fields if name not in ("experiment", "params", "seed")}
-    grid = [{"seed": 0, "params.width": [[8, 16]]}, {"seed": 7, "params.epochs": 4}]
-    sheet = {"experiment": "demo", "defaults": defaults, "grid": grid}
-    (tmp_path / "s.json").write_text(json.dumps(sheet))
-    command = ["sweep", str(tmp_path / "s.json"), "--dry-run", "--results", str(results)]
-    shown = CliRunner().invoke(app, command)
-    assert shown.exit_code == 0, shown.output
-    assert shown.output.startswith("finished")
-    assert "missing" in shown.output and "(about 0.0 min)" in shown.output
-    assert "2 runs, 1 to do" in shown.output
 
 
 def test_a_record_says_what_was_written(results: Path) -> None:

@@ -116,6 +116,16 @@ def test_every_sweep_of_the_project_is_valid() -> None:
         assert read_sweep(path), path
 
 
+def test_the_quick_sweep_fits_the_present_generator_and_the_page() -> None:
+    from ecgkit.datasets.synthetic import GENERATOR_VERSION
+
+    root = Path(__file__).parent.parent
+    versions = {run.dataset_version for run in read_sweep(root / "sweeps" / "quick.yaml")}
+    assert versions == {f"synthetic-{GENERATOR_VERSION}"}
+    shown = (root / "sweeps" / "quick.yaml").read_text().split("\n", 1)[1]
+    assert shown in (root / "book" / "running-the-sweeps.md").read_text()
+
+
 def test_a_sweep_runs_what_is_missing_and_a_failure_stops_nothing(tmp_path: Path) -> None:
     runs = [make_run(0), make_run(1, fails=True), make_run(2)]
     options = {"epoch_s": 0.0}

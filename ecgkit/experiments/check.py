@@ -144,7 +144,7 @@ def check_pages(results: Path, pages: Iterable[Path]) -> list[str]:
     show in ``results.load("...")``; an experiment without any run must be one of the sweeps.
     """
     problems: list[str] = []
-    known = {path.parent.name for path in results.glob("*/*.json")} | _planned(results.parent / "sweeps")
+    known = {path.parent.name for path in results.glob("*/*.json")} | _planned()
     for page in _page_files(pages):
         text = page.read_text(encoding="utf-8", errors="replace")
         for shown in _PAGE_RUNS.findall(text):
@@ -161,9 +161,10 @@ def _page_files(pages: Iterable[Path]) -> Iterator[Path]:
         yield from (p for p in candidates if p.suffix in (".html", ".md", ".ipynb") and p.is_file())
 
 
-def _planned(sweeps: Path) -> set[str]:
+def _planned() -> set[str]:
+    """Names of the experiments in the sweep files of the working folder."""
     names = set()
-    for path in sweeps.glob("*.yaml"):
+    for path in Path("sweeps").glob("*.yaml"):
         names |= set(re.findall(r"^experiment:\s*([\w-]+)", path.read_text(encoding="utf-8"), re.MULTILINE))
     return names
 
