@@ -234,8 +234,8 @@ def _where(name: str, data_root: Path | None) -> Path | None:
     from ecgkit import datasets
 
     if name == "synthetic" and data_root is None:  # data_folder would make it
-        made = datasets.cache_root() / name
-        return made if made.is_dir() else None
+        made = sorted(datasets.cache_root().glob("synthetic-*hz/synthetic.json"))
+        return made[0].parent if made else None
     try:
         return datasets.data_folder(name, data_root)
     except DataNotFoundError:

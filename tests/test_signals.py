@@ -7,15 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ecgkit.signals import (
-    aggregate,
-    bandpass,
-    crop_first,
-    evaluation_starts,
-    random_windows,
-    resample,
-    resample_cubic,
-)
+from ecgkit.signals import bandpass, crop_first, resample, resample_cubic
+from ecgkit.signals.windows import aggregate, evaluation_starts, random_windows
 
 
 def sine(frequency_hz: float, rate_hz: float, seconds: float = 10.0) -> np.ndarray:

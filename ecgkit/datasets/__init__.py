@@ -68,11 +68,12 @@ def load(
     if rate not in source.sampling_rates_hz:
         rates = ", ".join(map(str, source.sampling_rates_hz))
         raise ValueError(f"{name} comes at {rates} Hz, not at {rate} Hz")
-    return open_or_convert(source, data_folder(name, root), task, int(rate))
+    return open_or_convert(source, data_folder(name, root, int(rate)), task, int(rate))
 
 
-def data_folder(name: str, root: str | Path | None = None) -> Path:
-    """The folder in which the published layout of a data set lies.
+def data_folder(name: str, root: str | Path | None = None, sampling_rate_hz: int | None = None) -> Path:
+    """The folder in which the published layout of a data set lies. The synthetic set is made if need be, at
+    `sampling_rate_hz` alone (None: its first rate).
 
     Raises:
         DataNotFoundError: If it is nowhere; the message says where it was looked for and how to get it.
@@ -81,7 +82,8 @@ def data_folder(name: str, root: str | Path | None = None) -> Path:
     if name == SYNTHETIC.name and root is None:
         from ecgkit.datasets.synthetic import make_synthetic  # slow to import
 
-        return make_synthetic(cache_root() / "synthetic", sampling_rates_hz=SYNTHETIC.sampling_rates_hz)
+        rate = sampling_rate_hz or SYNTHETIC.sampling_rates_hz[0]
+        return make_synthetic(cache_root() / f"synthetic-{rate}hz", sampling_rates_hz=(rate,))
     base = Path(root if root is not None else os.environ.get("ECGKIT_DATA") or "data")
     places = (base / name, base)
     for place in places:

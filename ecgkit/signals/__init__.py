@@ -1,6 +1,7 @@
-"""ECG signals: reading records, filters, sampling rates, windows and plots.
+"""ECG signals: reading records, filters, sampling rates and plots.
 
-Records are arrays of shape (leads, samples) in mV; batches have the shape (batch, lead, time).
+Records are arrays of shape (leads, samples) in mV; batches have the shape (batch, lead, time). Windows are
+cut with torch and have a module of their own, `ecgkit.signals.windows`: reading records does not load torch.
 """
 
 from ecgkit.signals.filters import bandpass
@@ -11,7 +12,6 @@ from ecgkit.signals.plot import alt_text, plot_ecg, plot_leads
 from ecgkit.signals.read import read_digital, read_record
 from ecgkit.signals.record import STANDARD_LEADS, Record
 from ecgkit.signals.resampling import crop_first, resample, resample_cubic
-from ecgkit.signals.windows import aggregate, evaluation_starts, random_windows
 
 __all__ = [
     "STANDARD_LEADS",
@@ -19,18 +19,15 @@ __all__ = [
     "Record",
     "SignalLine",
     "age_from_text",
-    "aggregate",
     "alt_text",
     "bandpass",
     "codes_from_text",
     "comment_fields",
     "crop_first",
-    "evaluation_starts",
     "normalise_lead",
     "parse_header",
     "plot_ecg",
     "plot_leads",
-    "random_windows",
     "read_digital",
     "read_header",
     "read_record",
