@@ -110,6 +110,7 @@ def _config(folder: Path) -> None:
     config["repository"] = {"url": repository(), "branch": tag(), "path_to_book": ""}
     config["html"]["use_repository_button"] = True
     config["html"]["use_issues_button"] = True
+    config["sphinx"]["local_extensions"] = {"book_extension": str(ROOT / "tools")}
     own = config["sphinx"]["config"]
     own["mathjax_path"] = f"../mathjax/{MATHJAX}"
     own["html_extra_path"] = ["_extra"]
