@@ -182,7 +182,7 @@ def test_synthetic_needs_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.delenv("ECGKIT_DATA", raising=False)
     assert len(datasets.load("synthetic")) == 4
     assert len(datasets.load("synthetic", sampling_rate_hz=500)) == 4
-    assert set(made) == {tmp_path / "synthetic"}
+    assert made == [tmp_path / "synthetic-100hz", tmp_path / "synthetic-500hz"]
 
 
 @pytest.mark.real_data
