@@ -9,17 +9,21 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 
 _COLAB_CELL = """\
-# On Google Colab: install ecgkit as it was when this page was made. Elsewhere this cell does nothing.
+# On Google Colab: get ecgkit and the recorded runs as they were when this page was made. Elsewhere: nothing.
 import importlib.util
 import os
 import subprocess
 import sys
 
 if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
+    source = os.environ.get("ECGKIT_COLAB_SOURCE", "/content/ecg-book")
+    if not os.path.exists(source):
+        clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", "{tag}"]
+        subprocess.run([*clone, "{repository}", source], check=True)
     if importlib.util.find_spec("ecgkit") is None:
-        source = os.environ.get("ECGKIT_COLAB_SOURCE", "ecgkit @ git+{repository}@{tag}")
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
         importlib.invalidate_caches()
+    os.environ.setdefault("ECGKIT_RESULTS", os.path.join(source, "results"))
     import torch
 
     if not torch.cuda.is_available():
