@@ -17,6 +17,8 @@ PARAMETERS = {
     "xresnet1d50": 962_503,
     "xresnet1d101": 1_880_775,
 }
+# Published for 3 input channels and 1,000 classes, on images.
+IMAGE_PARAMETERS = {"efficientnet_v2_s": 21_458_488, "mobilenet_v2": 3_504_872, "resnet18": 11_689_512}
 EVERY_MODEL = pytest.mark.parametrize("name", models.names())
 
 
@@ -31,13 +33,26 @@ def signals(batch: int = 2, leads: int = 12, samples: int = 250) -> Tensor:
 
 
 def test_every_model_is_tested() -> None:
-    assert set(PARAMETERS) == set(models.names())
+    assert {*PARAMETERS, *IMAGE_PARAMETERS} == set(models.names())
 
 
-@EVERY_MODEL
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_count_is_the_published_one(name: str) -> None:
     model = models.create(name, leads=12, classes=71)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", IMAGE_PARAMETERS)
+def test_image_backbones_have_the_published_parameters_and_read_records_as_images(name: str) -> None:
+    model = models.create(name, leads=3, classes=1000, ndim=2).eval()
+    assert sum(p.numel() for p in model.parameters()) == IMAGE_PARAMETERS[name]
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)  # a real image
+    record = signals(2, 12, 250)
+    assert model.body(record).ndim == 4
+    image = record[:, None].expand(-1, 3, -1, -1)  # leads by time, three equal channels
+    assert torch.equal(model(record), model(image))
+    with pytest.raises(ValueError, match="ndim is 3"):
+        models.create(name, leads=12, classes=5, ndim=3)
 
 
 @EVERY_MODEL
@@ -53,6 +68,7 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     for module in model.modules():  # xresnet1d starts its blocks as identities, which hides their inside
         if isinstance(module, nn.BatchNorm1d):
             nn.init.ones_(module.weight)
+    torch.manual_seed(0)  # dropout and stochastic depth
     model(signals(4)).square().sum().backward()
     for parameter, value in model.named_parameters():
         assert value.grad is not None and torch.isfinite(value.grad).all(), parameter

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from ecgkit.models.fcn import fcn_wang
+from ecgkit.models.image_backbones import efficientnet_v2_s, mobilenet_v2, resnet18
 from ecgkit.models.inception1d import inception1d
 from ecgkit.models.recurrent import lstm, lstm_bidir
 from ecgkit.models.resnet1d import resnet1d_wang, xresnet1d50, xresnet1d101
@@ -21,10 +22,13 @@ from ecgkit.models.resnet1d import resnet1d_wang, xresnet1d50, xresnet1d101
 __all__ = ["create", "names"]
 
 _MODELS: dict[str, Callable[..., nn.Module]] = {
+    "efficientnet_v2_s": efficientnet_v2_s,
     "fcn_wang": fcn_wang,
     "inception1d": inception1d,
     "lstm": lstm,
     "lstm_bidir": lstm_bidir,
+    "mobilenet_v2": mobilenet_v2,
+    "resnet18": resnet18,
     "resnet1d_wang": resnet1d_wang,
     "xresnet1d50": xresnet1d50,
     "xresnet1d101": xresnet1d101,
