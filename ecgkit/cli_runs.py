@@ -142,7 +142,6 @@ def sweep(
         if scheduler is None and threads is None:
             threads = max(1, (os.cpu_count() or 1) // workers)
         options = {"data_root": data_root and data_root.resolve(), "device": device, "threads": threads}
-        signal.signal(signal.SIGTERM, _as_ctrl_c)
         arguments: dict[str, Any] = {
             "run_one": execute,
             "options": options,
@@ -150,12 +149,16 @@ def sweep(
             "retry_failed": retry_failed,
             "display": Bar(len(to_do)),
         }
-        if scheduler is not None:
-            from ecgkit.experiments.cluster import sweep_on_cluster
+        before = signal.signal(signal.SIGTERM, _as_ctrl_c)
+        try:
+            if scheduler is not None:
+                from ecgkit.experiments.cluster import sweep_on_cluster
 
-            summary = sweep_on_cluster(runs, folder, scheduler=scheduler, **arguments)
-        else:
-            summary = run_sweep(runs, folder, workers=workers, **arguments)
+                summary = sweep_on_cluster(runs, folder, scheduler=scheduler, **arguments)
+            else:
+                summary = run_sweep(runs, folder, workers=workers, **arguments)
+        finally:
+            signal.signal(signal.SIGTERM, before)
     except (EcgkitError, ValueError) as error:
         raise _fail(error) from error
     typer.echo(str(summary))

@@ -58,11 +58,19 @@ def check(manifest: dict[str, Any], folder: Path) -> None:
                 sys.exit(f"{name} is damaged: bring it again")
 
 
+def limb_leads(signals: np.ndarray) -> np.ndarray:
+    """III, aVR, aVL and aVF as they follow from I and II, int16 (N, 4, T); what is left of them is small."""
+    one, two = signals[:, 0].astype(np.int32), signals[:, 1].astype(np.int32)
+    leads = [two - one, -((one + two) >> 1), one - (two >> 1), two - (one >> 1)]
+    return np.stack(leads, axis=1).astype(np.int16)
+
+
 def decode(path: Path, out: np.ndarray) -> None:
-    """Undo tools/gpu_pack.py's `encode` into `out`, int16 (N, leads, T)."""
+    """Undo tools/gpu_pack.py's `encode` into `out`, int16 (N, 12, T)."""
     planes = np.frombuffer(lzma.decompress(path.read_bytes()), np.uint8).reshape(2, -1)
     difference = np.ascontiguousarray(planes.T).view("<i2").reshape(out.shape)
     np.cumsum(difference, axis=2, dtype=np.int16, out=out)
+    out[:, 2:6] += limb_leads(out)
 
 
 def unpack_data(entry: dict[str, Any], folder: Path, work: Path) -> None:

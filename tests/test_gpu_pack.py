@@ -36,15 +36,14 @@ grid:
 """
 
 
-def test_decode_undoes_encode(tmp_path: Path) -> None:
-    sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "gpu")]
-    try:
-        from gpu_pack import encode
-        from run_here import decode
-    finally:
-        del sys.path[:2]
+def test_decode_undoes_encode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "gpu")
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    from gpu_pack import encode
+    from run_here import decode
+
     extremes = np.array([-32768, 32767, 0, -1, 1, 32767, -32768, 5], np.int16)
-    signals = np.random.default_rng(0).permuted(np.tile(extremes, (3, 2, 1)), axis=2)
+    signals = np.random.default_rng(0).permuted(np.tile(extremes, (3, 12, 1)), axis=2)
     (tmp_path / "x").write_bytes(encode(signals))
     out = np.empty_like(signals)
     decode(tmp_path / "x", out)

@@ -1,0 +1,88 @@
+"""Sweeps on a local Dask cluster with two workers: a worker may die, and nothing is lost."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_runner import fake_execute, make_run
+
+import ecgkit.experiments.cluster
+from ecgkit.errors import EcgkitError
+from ecgkit.experiments.cluster import sweep_on_cluster
+from ecgkit.experiments.results import load
+from ecgkit.experiments.run import Run
+
+
+def epochs_computed(results: Path) -> Counter[tuple[str, str]]:
+    lines = (results / "epochs.log").read_text().splitlines()
+    return Counter((line.split()[0], line.split()[1]) for line in lines)
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.slow
+def test_killing_a_dask_worker_loses_nothing(tmp_path: Path, scheduler: str) -> None:
+    runs = [make_run(seed) for seed in range(5)] + [make_run(7, fails=True)]
+    killed: list[int] = []
+
+    class Killer:
+        """When the first run has ended, kills the worker that computed the latest epoch."""
+
+        def started(self, run: Run) -> None: ...
+        def close(self) -> None: ...
+        def progress(self, run: Run, event: tuple[Any, ...]) -> None: ...
+        def ended(self, run: Run, outcome: str) -> None:
+            if not killed:
+                time.sleep(0.3)
+                killed.append(int((tmp_path / "epochs.log").read_text().splitlines()[-1].split()[2]))
+                os.kill(killed[0], signal.SIGKILL)
+
+    options = {"epoch_s": 0.2}
+    arguments = {"scheduler": scheduler, "run_one": fake_execute, "options": options}
+    summary = sweep_on_cluster(runs, tmp_path, display=Killer(), **arguments)
+    # The dead worker may have finished its run without having been able to say so: then it counts as done.
+    assert (summary.finished + summary.done, summary.failed, summary.remaining) == (5, 1, 0)
+    computed = [line.split() for line in (tmp_path / "epochs.log").read_text().splitlines()]
+    assert {pid for _, _, pid in computed} > {str(killed[0])}  # others went on
+    assert set(epochs_computed(tmp_path).values()) == {1}  # and resumed, not begun again
+    assert len(load("demo", tmp_path)) == 5
+    assert sweep_on_cluster(runs, tmp_path, **arguments).done == 6
+
+
+@pytest.mark.slow
+def test_the_time_limit_on_a_cluster_stops_at_the_end_of_an_epoch(tmp_path: Path, scheduler: str) -> None:
+    runs = [make_run(seed) for seed in range(4)]
+    first = sweep_on_cluster(
+        runs,
+        tmp_path,
+        scheduler=scheduler,
+        run_one=fake_execute,
+        options={"epoch_s": 0.5, "epochs": 40},
+        minutes=3 / 60,
+    )
+    assert (first.finished, first.failed, first.remaining) == (0, 0, 4)
+    assert first.seconds < 9
+    assert not list((tmp_path / ".state").glob("stop-*"))
+    last = sweep_on_cluster(
+        runs, tmp_path, scheduler=scheduler, run_one=fake_execute, options={"epoch_s": 0.0, "epochs": 40}
+    )
+    assert last.finished == 4
+    assert set(epochs_computed(tmp_path).values()) == {1}
+
+
+def test_a_wrong_scheduler_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ecgkit.experiments.cluster, "CONNECT_S", 0.5)
+    with pytest.raises(EcgkitError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
+        sweep_on_cluster([make_run()], tmp_path, scheduler="tcp://127.0.0.1:1", run_one=fake_execute)
