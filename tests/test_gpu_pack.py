@@ -37,7 +37,6 @@ grid:
 
 
 def test_decode_undoes_encode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "gpu")
     monkeypatch.syspath_prepend(ROOT / "tools")
     from gpu_pack import encode
     from run_here import decode

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from run_here import limb_leads
 
 from ecgkit import datasets
 from ecgkit.datasets import store
@@ -33,9 +34,6 @@ from ecgkit.experiments.results import results_folder
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.sweep import plan
 from ecgkit.files import sha256_file
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "gpu"))
-from run_here import limb_leads
 
 ROOT = Path(__file__).resolve().parent.parent
 PART_RECORDS = 5000  # of PTB-XL at 100 Hz: 120 MB, packed to about 40
@@ -109,7 +107,7 @@ def pack(
     with zipfile.ZipFile(out / "source.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for file in package_files():
             archive.write(file, file.relative_to(ROOT))
-    shutil.copy(ROOT / "gpu" / "run_here.py", out)
+    shutil.copy(ROOT / "tools" / "run_here.py", out)
     manifest = {
         "commit": commit(),
         "sweeps": order,
