@@ -20,12 +20,14 @@ from colab import cited_entries
 from plain_markdown import references
 
 from ecgkit.experiments.sizing import sizes_markdown
+from ecgkit.machine import processor_name
 
 __all__ = ["stage"]
 
 MATHJAX = "tex-svg-full.js"  # one file, fonts included: equations are typeset without a network
 
 _BIBLIOGRAPHY = re.compile(r"^(`{3,}|:{3,})\{bibliography\}.*?^\1\s*?$", flags=re.M | re.S)
+_CHAPTER = re.compile(r"\]\(((?:\.\./\w+/)?\d\d_\w+)\.md\b")  # a link to another chapter, whose page is its .ipynb
 
 
 def _git(*words: str) -> str:
@@ -33,20 +35,11 @@ def _git(*words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def _device() -> str:
     import torch
 
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
-    return f"{_processor()}, {os.cpu_count()} cores{gpu}"
+    return f"{processor_name()}, {os.cpu_count()} cores{gpu}"
 
 
 def _data_version(data: str) -> str:
@@ -127,6 +120,7 @@ def _list_references(page: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _BIBLIOGRAPHY.sub(lambda _: listed, cell.source)
+            cell.source = _CHAPTER.sub(r"](\1.ipynb", cell.source)
     nbformat.write(notebook, page)
 
 
