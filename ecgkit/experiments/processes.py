@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
@@ -43,7 +43,10 @@ def work_in_child(
         raise Stopped
 
     def report(*event: Any) -> None:
-        pipe.send(("progress", event))
+        try:
+            pipe.send(("progress", event))
+        except OSError:  # the sweep is gone: that is no failure of the run
+            raise Stopped from None
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep gets the Ctrl-C and ends us in order
     signal.signal(signal.SIGTERM, stop)
@@ -57,7 +60,8 @@ def work_in_child(
         outcome = run_claimed(run, results, run_one, options, report, retry_of)
     except Stopped:
         outcome = "stopped"
-    pipe.send(("outcome", outcome))
+    with suppress(OSError):
+        pipe.send(("outcome", outcome))
 
 
 def _end_with_parent() -> None:
