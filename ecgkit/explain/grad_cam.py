@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ecgkit.models.heads import AveragePool, ConcatPool, RecurrentPool
+
 __all__ = ["feature_cam", "grad_cam", "upsample"]
 
 
@@ -62,21 +64,39 @@ def feature_cam(head: nn.Module, features: Tensor, target: int | Tensor | None =
     Raises:
         ValueError: If `target` does not fit.
     """
-    features = features.detach().float().requires_grad_()
     was_training = head.training
     head.eval()
     try:
-        with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
-            logits = head(features)  # (B, K)
-            score = logits.gather(1, _targets(target, logits)).sum()
-            (gradient,) = torch.autograd.grad(score, features)
+        weights = _mean_gradient(head, features.detach(), target)  # (B, C)
     finally:
         head.train(was_training)
     shape = features.shape[2:]
-    weights = gradient.flatten(2).mean(dim=2, keepdim=True)  # (B, C, 1)
-    cam = (weights.transpose(1, 2) @ features.detach().flatten(2)).relu()  # (B, 1, positions)
+    flat = features.detach().flatten(2)  # (B, C, positions)
+    cam = (weights.to(flat.dtype).unsqueeze(1) @ flat).float().relu()  # (B, 1, positions)
     cam = cam.reshape(-1, *shape)
     return cam if cam.ndim == 2 else cam.flatten(1, -2).mean(dim=1)
+
+
+def _mean_gradient(head: nn.Module, features: Tensor, target: int | Tensor | None) -> Tensor:
+    """Gradient of the logit with respect to the features, averaged over positions, shape (B, C).
+
+    Average, maximum and "last state" share their gradient out over positions so that it sums to that of the
+    pooled value. Behind such a pooling the mean follows from the pooled values alone, without another pass
+    over the feature map.
+    """
+    inputs, rest, pools = features, head, False
+    if isinstance(head, nn.Sequential) and isinstance(head[0], ConcatPool | RecurrentPool | AveragePool):
+        inputs, rest, pools = head[0](features), head[1:], True
+    inputs = inputs.float().requires_grad_()
+    with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
+        logits = rest(inputs)  # (B, K)
+        score = logits.gather(1, _targets(target, logits)).sum()
+        (gradient,) = torch.autograd.grad(score, inputs)
+    batch, channels = features.shape[:2]
+    if pools:
+        kinds = gradient.shape[1] // channels  # of pooling, side by side
+        return gradient.reshape(batch, kinds, channels).sum(dim=1) / features.shape[2:].numel()
+    return gradient.flatten(2).mean(dim=2)
 
 
 def upsample(cam: Tensor, samples: int) -> Tensor:

@@ -3,7 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Classifier", "ConcatPool", "RecurrentPool", "classification_head"]
+__all__ = ["AveragePool", "Classifier", "ConcatPool", "RecurrentPool", "classification_head"]
+
+
+class AveragePool(nn.Module):
+    """Global average over all positions: (B, C, T) or (B, C, H, W) -> (B, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).mean(dim=-1)
 
 
 class ConcatPool(nn.Module):

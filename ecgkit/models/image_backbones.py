@@ -11,9 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ecgkit.models.heads import Classifier
+from ecgkit.models.heads import AveragePool, Classifier
 
-__all__ = ["AveragePool", "LeadImage", "efficientnet_v2_s", "mobilenet_v2", "resnet18"]
+__all__ = ["LeadImage", "efficientnet_v2_s", "mobilenet_v2", "resnet18"]
 
 Ndim = Literal[1, 2]
 
@@ -26,13 +26,6 @@ class LeadImage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x if x.ndim == 4 else x.unsqueeze(1).expand(-1, 3, -1, -1)
-
-
-class AveragePool(nn.Module):
-    """Global average over all positions: (B, C, T) or (B, C, H, W) -> (B, C)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(2).mean(dim=-1)
 
 
 class StochasticDepth(nn.Module):
