@@ -34,6 +34,7 @@ from ecgkit.evaluation.significance import (
     holm,
     mean_interval,
 )
+from ecgkit.evaluation.single_label import single_label_accuracy, single_label_f1
 
 __all__ = [
     "BetaScores",
@@ -62,4 +63,6 @@ __all__ = [
     "precision",
     "recall",
     "resample_counts",
+    "single_label_accuracy",
+    "single_label_f1",
 ]

@@ -1,5 +1,6 @@
 """Training and prediction with plain PyTorch loops."""
 
+from ecgkit.training import selection
 from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
 from ecgkit.training.data import DeviceData, Scaler, choose_device, fit_scaler, to_device
 from ecgkit.training.loop import TrainConfig, Training, train_classifier
@@ -15,6 +16,7 @@ __all__ = [
     "load_checkpoint",
     "predict",
     "save_checkpoint",
+    "selection",
     "to_device",
     "train_classifier",
 ]

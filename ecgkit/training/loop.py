@@ -22,7 +22,7 @@ from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
 from ecgkit.training.data import DeviceData, Scaler
 from ecgkit.training.predict import predict, window_samples
 
-__all__ = ["TrainConfig", "Training", "one_cycle", "train_classifier"]
+__all__ = ["TrainConfig", "Training", "batches", "epoch_seed", "one_cycle", "train_classifier"]
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,12 @@ def one_cycle(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int)
     )
 
 
-def _epoch_seed(seed: int, epoch: int) -> int:
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of everything random in one epoch."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _batches(order: Tensor, size: int) -> list[Tensor]:
+def batches(order: Tensor, size: int) -> list[Tensor]:
     """`order` in pieces of `size`. A last piece of one record is left out: batch normalisation needs two."""
     pieces = list(order.split(size))
     return pieces[:-1] if len(pieces) > 1 and len(pieces[-1]) == 1 else pieces
@@ -93,7 +94,7 @@ def _train_epoch(
     window = window_samples(config.window_s, data)
     order = torch.randperm(len(data), generator=generator).to(data.device)
     total, count = torch.zeros((), device=data.device), 0
-    for rows in _batches(order, config.batch_size):
+    for rows in batches(order, config.batch_size):
         lengths = None if data.lengths is None else data.lengths[rows]
         windows = random_windows(data.signals[rows], window, generator, lengths)  # (B, leads, window)
         with torch.autocast(data.device.type, torch.bfloat16, enabled=config.bf16):
@@ -150,7 +151,7 @@ def train_classifier(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.max_lr, betas=(0.95, 0.99), weight_decay=config.weight_decay
     )
-    steps = config.epochs * len(_batches(torch.arange(len(train)), config.batch_size))
+    steps = config.epochs * len(batches(torch.arange(len(train)), config.batch_size))
     schedule = one_cycle(optimizer, config, steps)
     done = Training()
     best: dict[str, Tensor] | None = None
@@ -169,7 +170,7 @@ def train_classifier(
                 break
             start = time.perf_counter()
             loss, samples = _train_epoch(
-                model, train, scaler, config, optimizer, schedule, _epoch_seed(seed, epoch)
+                model, train, scaler, config, optimizer, schedule, epoch_seed(seed, epoch)
             )
             done.samples_backprop += samples
             entry = {"epoch": float(epoch), "train_loss": loss}

@@ -26,6 +26,7 @@ def predict(
     how: Literal["max", "mean"] = "max",
     bf16: bool = False,
     batch_size: int = 64,
+    activation: Literal["sigmoid", "softmax"] = "sigmoid",
 ) -> np.ndarray:
     """Probabilities for every record.
 
@@ -41,6 +42,7 @@ def predict(
         how: "max" for labels, "mean" for age and sex.
         bf16: Forward pass in bfloat16.
         batch_size: Records at a time.
+        activation: "sigmoid" for any number of labels per record, "softmax" for exactly one.
 
     Returns:
         Probabilities, float32, shape (N, K).
@@ -60,7 +62,9 @@ def predict(
         batch, count, leads, _ = windows.shape
         with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
             logits = model(scaler(windows.reshape(batch * count, leads, window), data.mv_per_unit))
-        scores = logits.float().sigmoid().reshape(batch, count, -1)  # (B, W, K)
+        logits = logits.float()
+        scores = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)
+        scores = scores.reshape(batch, count, -1)  # (B, W, K)
         if data.lengths is not None:
             scores = _without_padding(scores, starts, data.lengths[first : first + batch_size], window, how)
         parts.append(aggregate(scores, how).cpu())

@@ -1,0 +1,59 @@
+"""One label per record: the primary class of a record that has several."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.labels_ptbxl import aggregation_matrix, classes_of, likelihoods
+
+__all__ = ["TIE_ORDER", "primary_classes", "single_label"]
+
+TIE_ORDER = ("MI", "STTC", "CD", "HYP", "NORM")
+"""Which superclass of PTB-XL wins a tie: abnormal before normal, then the one with more records."""
+
+
+def primary_classes(dataset: ECGDataset) -> np.ndarray:
+    """The primary class of every record, int64, shape (N,).
+
+    Superclasses of PTB-XL: the one with the most likely statement, by the annotator's likelihoods; of equally
+    likely ones the first in `TIE_ORDER`. Other tasks have no likelihood: the first class of the record, in
+    the order of ``dataset.classes``. ERTS trains with one superclass per record and does not say which.
+
+    Raises:
+        ValueError: If a record has no label.
+
+    >>> import pandas as pd
+    >>> meta = pd.DataFrame({"record_id": [1, 2], "patient": [1, 2], "fold": [1, 1], "age": [50.0, 60.0],
+    ...     "sex": ["male", "female"], "scp_codes": ['{"NORM": 80, "IMI": 15}', '{"LVH": 100, "NDT": 100}']})
+    >>> labels = np.array([[0, 0, 1, 1, 0], [0, 1, 0, 0, 1]], np.uint8)
+    >>> ds = ECGDataset("ptbxl", "1", "superdiagnostic", 100, np.zeros((2, 12, 10), np.int16), 0.001, labels,
+    ...                 ("CD", "HYP", "MI", "NORM", "STTC"), meta)
+    >>> [ds.classes[k] for k in primary_classes(ds)]
+    ['NORM', 'STTC']
+    """
+    labels = dataset.labels > 0
+    if not labels.any(axis=1).all():
+        raise ValueError(f"{dataset.name}: a record has no {dataset.task} label; use labelled() first")
+    order = list(range(len(dataset.classes)))
+    score = np.zeros(labels.shape)
+    if dataset.task == "superdiagnostic" and "scp_codes" in dataset.meta:
+        order = [dataset.classes.index(name) for name in TIE_ORDER]
+        score = _likelihood(dataset)
+    score = np.where(labels, score, -np.inf)[:, order]
+    return np.array(order, np.int64)[score.argmax(axis=1)]
+
+
+def _likelihood(dataset: ECGDataset) -> np.ndarray:
+    """Likelihood of the most likely statement of each superclass, shape (N, 5); -1 where there is none."""
+    codes = classes_of("diagnostic")
+    each = np.nan_to_num(likelihoods(dataset.meta, codes), nan=-1.0)  # (N, 44)
+    belongs = aggregation_matrix(codes, "superdiagnostic").astype(bool)
+    return np.stack([each[:, column].max(axis=1) for column in belongs.T], axis=1)
+
+
+def single_label(dataset: ECGDataset) -> ECGDataset:
+    """The same records with their primary class as the only label."""
+    labels = np.zeros(dataset.labels.shape, np.uint8)
+    labels[np.arange(len(labels)), primary_classes(dataset)] = 1
+    return replace(dataset, labels=labels)
