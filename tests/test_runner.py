@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from ecgkit import datasets, models
+from ecgkit import datasets, evaluation, models
+from ecgkit.datasets.primary import single_label
 from ecgkit.datasets.synthetic import make_synthetic
-from ecgkit.evaluation import fmax, macro_auc
 from ecgkit.experiments import methods, runner
 from ecgkit.experiments.methods import METHODS, train_config
 from ecgkit.experiments.results import load_predictions, state_folder
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.runner import execute
+from ecgkit.training import selection
 
-EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
+# The selection methods are one function; tests/test_selection.py holds each of them to its own contract.
+EVERY_METHOD = pytest.mark.parametrize(
+    "method", [*(m for m in METHODS if m not in selection.names()), "erts_dbpd"]
+)
 FIELDS = {
     "schema",
     "status",
@@ -56,6 +60,8 @@ def a_run(data: Path, method: str = "supervised", **changes) -> Run:
     model, params = ("fcn_wang", {}) if method == "supervised" else ("none", {})
     if method == "wavelet_nn":
         params = {"epochs": 3}
+    if method in selection.names():
+        model, params = "resnet18", {"width": 4, "lr": 0.01}
     run = Run("test", "ptbxl", version, "superdiagnostic", model, method, "quick", 0, 100, params)
     return replace(run, **changes)
 
@@ -74,13 +80,17 @@ def essence(record: dict) -> dict:
 def test_a_record_is_whole_and_its_metrics_follow_from_its_predictions(method, data, tmp_path) -> None:
     run = a_run(data, method)
     record = do(run, tmp_path, data)
-    assert set(record) == FIELDS
+    single = method in selection.names()
+    assert set(record) == FIELDS | ({"accounting"} if single else set())
     assert record["hash"] == run.hash and record["status"] == "finished"
     stored = load_predictions(run.hash, tmp_path)
     test = datasets.load("ptbxl", root=data, task="superdiagnostic").labelled().split()[2]
     assert stored.record_ids.tolist() == test.meta["record_id"].tolist()
-    assert np.array_equal(stored.y_true, test.labels)
-    for name, metric in (("macro_auc", macro_auc), ("fmax", fmax)):
+    assert np.array_equal(stored.y_true, single_label(test).labels if single else test.labels)
+    names = ("single_label_f1", "single_label_accuracy", "macro_auc") if single else ("macro_auc", "fmax")
+    assert tuple(record["metrics"]) == names
+    for name in names:
+        metric = getattr(evaluation, name)
         value = record["metrics"][name]
         assert value["point"] == metric(stored.y_true, stored.y_score)
         assert value["low"] <= value["point"] <= value["high"]
@@ -130,6 +140,42 @@ def test_a_run_that_was_stopped_ends_with_the_same_record(data, tmp_path) -> Non
     resumed = do(run, tmp_path / "b", data, progress=lambda done, of: steps.append(done))
     assert steps == [3]
     assert essence(resumed) == essence(expected)
+
+
+@pytest.mark.parametrize("labels", ["single", "multi"])
+def test_a_run_with_selection_says_what_it_cost_and_passes_the_check(labels, data, tmp_path) -> None:
+    from ecgkit.experiments import check, results
+
+    params = {"width": 4, "tau": 0.3, "granularity": "epoch", "labels": labels, "phi": 0.2}
+    run = a_run(data, "erts_dbpd", params=params)
+    record = do(run, tmp_path, data)
+    cost, n = record["accounting"], record["data"]["records"]["train"]
+    assert cost["scored"] == 2 * n and cost["backprop"] == record["samples_backprop"]
+    assert cost["compute_equivalent_epochs"] == pytest.approx((2 * n / 3 + cost["backprop"]) / n)
+    assert {"select", "grad_cam", "train"} <= set(record["seconds"])
+    assert check.check(tmp_path) == []
+    (row,) = results.load("test", tmp_path).to_dict("records")
+    assert row["filtered"] == cost["filtered"] and row["seconds_grad_cam"] > 0
+    with pytest.raises(ValueError, match="no setting teu"):
+        do(replace(run, params={"teu": 0.3}), tmp_path, data)
+
+
+@pytest.mark.parametrize("granularity", ["batch", "stale"])
+def test_a_selection_run_that_was_stopped_ends_with_the_same_record(granularity, data, tmp_path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, of: int) -> None:
+        if done == 2:
+            raise Killed
+
+    run = a_run(data, "erts_smrd", params={"width": 4, "granularity": granularity})
+    expected = do(run, tmp_path / "a", data)
+    with pytest.raises(Killed):
+        do(run, tmp_path / "b", data, progress=kill)
+    resumed = do(run, tmp_path / "b", data)
+    assert essence(resumed) == essence(expected)
+    assert resumed["accounting"] == expected["accounting"]
 
 
 def test_a_finished_run_is_not_repeated(data, tmp_path, monkeypatch) -> None:
@@ -207,4 +253,4 @@ def test_every_method_gets_the_same_arguments() -> None:
 
     signatures = {tuple(inspect.signature(method).parameters) for method in METHODS.values()}
     assert signatures == {("run", "parts", "device", "checkpoint", "progress")}
-    assert set(methods.METHODS) == {"naive", "supervised", "wavelet_nn"}
+    assert set(methods.METHODS) == {"naive", "supervised", "wavelet_nn", *selection.names()}

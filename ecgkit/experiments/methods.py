@@ -13,11 +13,13 @@ import torch
 
 from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.primary import single_label
 from ecgkit.evaluation import macro_auc
 from ecgkit.experiments.run import Run
-from ecgkit.training import TrainConfig, fit_scaler, predict, to_device, train_classifier
+from ecgkit.models.heads import Classifier
+from ecgkit.training import TrainConfig, fit_scaler, predict, selection, to_device, train_classifier
 
-__all__ = ["METHODS", "Outcome", "Parts", "train_config"]
+__all__ = ["METHODS", "Outcome", "Parts", "selection_settings", "train_config"]
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 
@@ -43,6 +45,9 @@ class Outcome:
         curve: One entry per epoch.
         samples_backprop: Windows that went through a backward pass.
         seconds: Wall-clock by phase.
+        metrics: Functions of `ecgkit.evaluation` that the run is judged by.
+        parts: The parts with the labels that were learned, where these are not the task's own.
+        accounting: Counts and costs of training on less data, for methods that do.
     """
 
     scores: np.ndarray
@@ -50,6 +55,9 @@ class Outcome:
     curve: list[dict[str, float]] = field(default_factory=list)
     samples_backprop: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ("macro_auc", "fmax")
+    parts: Parts | None = None
+    accounting: dict[str, float] = field(default_factory=dict)
 
 
 def train_config(run: Run) -> TrainConfig:
@@ -96,6 +104,82 @@ def supervised(
     scores = predict(model, test, scaler, config.window_s, bf16=config.bf16)
     settings = {**asdict(config), **asdict(scaler), "parameters": sum(p.numel() for p in model.parameters())}
     return Outcome(scores, settings, done.curve, done.samples_backprop, done.seconds)
+
+
+_MODEL_OPTIONS = ("ndim", "width")
+_SINGLE_LABEL_METRICS = ("single_label_f1", "single_label_accuracy", "macro_auc")
+
+
+def selection_settings(run: Run) -> tuple[selection.SelectionConfig, selection.Selector, dict[str, Any]]:
+    """Training settings, selection method and options of the network, out of the parameters of a run.
+
+    Protocol "quick" means 3 epochs, unless the run names another number.
+
+    Raises:
+        ValueError: If a parameter belongs to none of the three.
+    """
+    known = {f.name for f in fields(selection.SelectionConfig)}
+    settings = {key: value for key, value in run.params.items() if key in known}
+    options = {key: value for key, value in run.params.items() if key in _MODEL_OPTIONS}
+    rest = {key: value for key, value in run.params.items() if key not in known and key not in options}
+    if run.protocol == "quick":
+        settings = {"epochs": 3, **settings}
+    return selection.SelectionConfig(**settings), selection.create(run.method, **rest), options
+
+
+def selected(
+    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> Outcome:
+    """Train on the samples that a selection method chooses; the method of the run is its name.
+
+    With one label per record, the default, the primary class of each record is learned and predicted.
+
+    Source:
+        Progressive Data Dropout (Shriram et al., 2025); ERTS (Dangeti et al., 2026).
+    """
+    config, selector, options = selection_settings(run)
+    single = config.labels == "single"
+    if single:
+        parts = Parts(*(single_label(part) for part in (parts.train, parts.validation, parts.test)))
+    scaler = fit_scaler(parts.train)
+    train, validation, test = (
+        to_device(part, device) for part in (parts.train, parts.validation, parts.test)
+    )
+    leads, classes = train.signals.shape[1], len(parts.train.classes)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(run.seed)  # the weights to begin with
+        model = models.create(run.model, leads=leads, classes=classes, **options)
+    assert isinstance(model, Classifier)
+    model.to(device)
+
+    def on_epoch(entry: Mapping[str, float]) -> None:
+        if progress is not None:
+            progress(int(entry["epoch"]), config.epochs)
+
+    done = selection.train_with_selection(
+        model, train, validation, scaler, config, selector, run.seed, checkpoint, on_epoch
+    )
+    count = done.count
+    return Outcome(
+        scores=config.predict(model, test, scaler),
+        config={
+            **asdict(config),
+            **asdict(scaler),
+            "selection": repr(selector),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        },
+        curve=done.curve,
+        samples_backprop=count.backprop,
+        seconds=done.seconds,
+        metrics=_SINGLE_LABEL_METRICS if single else Outcome.metrics,
+        parts=parts,
+        accounting={
+            **asdict(count),
+            "compute_equivalent_epochs": selection.compute_equivalent_epochs(
+                count.backprop, count.scored, len(parts.train)
+            ),
+        },
+    )
 
 
 def naive(
@@ -172,4 +256,5 @@ METHODS: dict[str, Callable[..., Outcome]] = {
     "naive": naive,
     "supervised": supervised,
     "wavelet_nn": wavelet_nn,
+    **dict.fromkeys(selection.names(), selected),
 }

@@ -191,7 +191,8 @@ def load(experiment: str, results: str | Path | None = None, status: str = "fini
     Columns: the fields of `Run` (``params`` as ``params.<name>``), for each metric ``<name>``, ``<name>_low``
     and ``<name>_high``, then epochs, effective_epochs, samples_backprop, seconds, peak_memory_mib,
     records_train, records_validation, records_test, fingerprint, device, commit, date, status, hash and
-    content_sha256.
+    content_sha256. Training on less data adds its counts (see `ecgkit.training.selection.Accounting`),
+    compute_equivalent_epochs, and seconds_<phase>.
 
     Args:
         experiment: Folder of the results.
@@ -245,6 +246,9 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "device": record.get("device"),
         "commit": record.get("commit"),
     }
+    if "accounting" in record:
+        measured |= record["accounting"]
+        measured |= {f"seconds_{phase}": value for phase, value in record["seconds"].items()}
     if record["status"] == "failed":
         measured["error"] = record.get("error", {}).get("message")
     last = {key: record.get(key) for key in ("date", "status", "hash", "content_sha256")}

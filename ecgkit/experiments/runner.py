@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgkit import datasets, machine
-from ecgkit.evaluation import bootstrap, class_aucs, fmax, macro_auc
+from ecgkit import datasets, evaluation, machine
+from ecgkit.evaluation import bootstrap, class_aucs
 from ecgkit.experiments.methods import METHODS, Outcome, Parts
 from ecgkit.experiments.results import (
     read_record,
@@ -88,11 +88,12 @@ def _parts(run: Run, root: Path | None) -> Parts:
 
 def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str, Any]:
     """Everything but times and device. Metrics come from the scores as they are stored, as float16."""
+    parts = outcome.parts or parts
     y_true = parts.test.labels
     y_score = outcome.scores.astype(np.float16).astype(np.float32)
     metrics = {}
-    for name, metric in (("macro_auc", macro_auc), ("fmax", fmax)):
-        interval = bootstrap(metric, y_true, y_score, n=1000, level=0.95, seed=0)
+    for name in outcome.metrics:
+        interval = bootstrap(getattr(evaluation, name), y_true, y_score, n=1000, level=0.95, seed=0)
         metrics[name] = {"point": interval.point, "low": interval.low, "high": interval.high}
     aucs = class_aucs(y_true, y_score)
     per_class = [
@@ -115,6 +116,7 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
         "curve": outcome.curve,
         "samples_backprop": outcome.samples_backprop,
         "effective_epochs": outcome.samples_backprop / len(parts.train),
+        **({"accounting": outcome.accounting} if outcome.accounting else {}),
         "data": {
             "version": parts.test.version,
             "fingerprint": parts.test.fingerprint,
