@@ -27,7 +27,7 @@ __all__ = ["stage"]
 MATHJAX = "tex-svg-full.js"  # one file, fonts included: equations are typeset without a network
 
 _BIBLIOGRAPHY = re.compile(r"^(`{3,}|:{3,})\{bibliography\}.*?^\1\s*?$", flags=re.M | re.S)
-_CHAPTER = re.compile(r"\]\(((?:\.\./\w+/)?\d\d_\w+)\.md\b")  # a link to another chapter, whose page is its .ipynb
+_CHAPTER = re.compile(r"\]\(((?:\.\./\w+/)?\d\d_\w+)\.md\b")  # a link to a chapter: staged as .ipynb
 
 
 def _git(*words: str) -> str:
