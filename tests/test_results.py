@@ -18,6 +18,7 @@ from ecgkit.experiments.results import (
     load_predictions,
     read_record,
     record_path,
+    results_folder,
     save_predictions,
     write_record,
 )
@@ -208,3 +209,17 @@ def test_a_record_says_what_was_written(results: Path) -> None:
     record = read_record(record_path(results, run))
     assert record["hash"] == run.hash
     assert record["content_sha256"] == content_sha256(record)
+
+
+def test_the_results_folder_is_found_from_a_notebooks_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ECGKIT_RESULTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    checkout = Path(__file__).parents[1] / "results"
+    assert results_folder().resolve() == checkout.resolve()
+    (tmp_path / "results").mkdir()
+    assert results_folder() == Path("results")
+    monkeypatch.setenv("ECGKIT_RESULTS", str(tmp_path / "elsewhere"))
+    assert results_folder() == tmp_path / "elsewhere"
+    assert results_folder("mine") == Path("mine")

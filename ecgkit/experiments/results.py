@@ -42,8 +42,13 @@ _IDENTITY = ("dataset", "dataset_version", "task", "model", "method", "protocol"
 
 
 def results_folder(folder: str | Path | None = None) -> Path:
-    """The folder of all results: `folder`, else ``$ECGKIT_RESULTS``, else ``./results``."""
-    return Path(folder or os.environ.get("ECGKIT_RESULTS") or "results")
+    """The folder of all results: `folder`, else ``$ECGKIT_RESULTS``, else ``results`` in the working folder,
+    or, where there is none, ``results`` of the checkout that ecgkit is installed from.
+    """
+    if chosen := folder or os.environ.get("ECGKIT_RESULTS"):
+        return Path(chosen)
+    here, checkout = Path("results"), Path(__file__).parents[2] / "results"
+    return checkout if checkout.is_dir() and not here.is_dir() else here
 
 
 def record_path(results: Path, run: Run) -> Path:
