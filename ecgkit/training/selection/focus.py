@@ -52,6 +52,14 @@ def focus_score(cam: Tensor, q: float = 0.9) -> Tensor:
         return cam.new_zeros(0)
     if not bool(((cam >= 0) & (cam <= 1)).all()):
         raise ValueError("cam has values outside [0, 1]; scale the maps first")
-    threshold = torch.quantile(cam, q, dim=1, keepdim=True)
-    salient = cam >= threshold
+    salient = cam >= _quantile(cam, q)
     return (cam * salient).sum(dim=1) / salient.sum(dim=1)
+
+
+def _quantile(cam: Tensor, q: float) -> Tensor:
+    """As `torch.quantile`, with linear interpolation, but without sorting what lies below; shape (B, 1)."""
+    position = q * (cam.shape[1] - 1)
+    below = int(position)
+    top = cam.topk(cam.shape[1] - below, dim=1).values  # the last is the value at `below`
+    low, high = top[:, -1:], top[:, max(top.shape[1] - 2, 0), None]
+    return torch.minimum(low + (position - below) * (high - low), high)
