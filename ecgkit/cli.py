@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ecgkit import __version__, cli_data, cli_runs
+from ecgkit import __version__, cli_data, cli_papers, cli_runs
 from ecgkit.errors import EcgkitError
 
 __all__ = ["app", "main"]
@@ -73,6 +73,7 @@ def ecgkit(
 app.add_typer(cli_data.app, name="data")
 
 cli_runs.register(app)  # train, sweep, results
+cli_papers.register(app)  # scoreboard
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

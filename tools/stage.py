@@ -21,6 +21,8 @@ from plain_markdown import references
 
 from ecgkit.experiments.sizing import sizes_markdown
 from ecgkit.machine import processor_name
+from ecgkit.papers import scoreboard
+from ecgkit.papers.scoreboard import badge, markdown
 
 __all__ = ["stage"]
 
@@ -138,6 +140,10 @@ def stage(executed: Path) -> Path:
     shutil.copyfile(ROOT / "_toc.yml", folder / "_toc.yml")
     _config(folder)
     api_pages(folder / "book" / "api")
+    board = scoreboard(ROOT / "results")
+    (folder / "_static" / "scoreboard.svg").write_text(badge(board), encoding="utf-8")
+    with (folder / "book" / "scoreboard.md").open("a", encoding="utf-8") as page_of_claims:
+        page_of_claims.write("\n" + markdown(board))
     with (folder / "book" / "status.md").open("a", encoding="utf-8") as status:
         status.write("\n" + status_page(json.loads((executed / "times.json").read_text())))
 

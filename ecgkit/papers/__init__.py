@@ -8,5 +8,6 @@
 from ecgkit.papers import rules
 from ecgkit.papers.auditing import audit, checks, passed, repeat
 from ecgkit.papers.cells import WORKS, tables
+from ecgkit.papers.scoreboard import scoreboard
 
-__all__ = ["WORKS", "audit", "checks", "passed", "repeat", "rules", "tables"]
+__all__ = ["WORKS", "audit", "checks", "passed", "repeat", "rules", "scoreboard", "tables"]

@@ -1,0 +1,230 @@
+"""Tests of claims: each computes its verdict from recorded runs or from closed forms; none is typed.
+
+A claim names a test of this module and its arguments; see ``claims.toml``. A test of runs names them by
+fields of `ecgkit.experiments.Run`. Where one of them has not been recorded the verdict is "open"; it changes
+by itself when the run arrives.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ecgkit.papers.cells import cell
+from ecgkit.papers.measures import known_answer, melep
+from ecgkit.papers.printed import number
+from ecgkit.papers.sizes import resnet18_mib
+
+__all__ = ["TESTS", "Score", "Verdict", "Word", "best_score"]
+
+Word = Literal["reproduced", "partly", "not", "not testable here", "open"]
+Selector = Mapping[str, Any]
+
+_OVERHEAD_MIB = 0.03  # names and headers of a saved file
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of one configuration.
+
+    Attributes:
+        name: The model, or the method where there is none.
+        point: The mean over seeds, or the result of the only seed.
+        low: Lower end of the 95 % interval: over seeds, or of the bootstrap when there is one seed.
+        high: Upper end.
+        runs: The rows of `ecgkit.experiments.results.load` behind it.
+    """
+
+    name: str
+    point: float
+    low: float
+    high: float
+    runs: pd.DataFrame
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.point:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a test says of a claim.
+
+    Attributes:
+        word: The verdict.
+        ours: Our numbers, with their intervals, or what is missing.
+        runs: The recorded runs behind it; empty for closed forms.
+    """
+
+    word: Word
+    ours: str
+    runs: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def best_score(
+    results: Path, experiment: str, among: Sequence[Selector], metric: str, lowest: bool = False
+) -> Score | None:
+    """The best of some configurations by a metric, or None while one of them has no run.
+
+    Args:
+        results: The results folder.
+        experiment: Folder of the results.
+        among: Fields and values of each configuration, for example ``[{"task": "form", "model": "lstm"}]``.
+            A configuration with several settings counts with the one that has most seeds.
+        metric: Name of the metric, or of another column such as ``effective_epochs``.
+        lowest: Whether the lowest value is the best.
+    """
+    from ecgkit.experiments.results import aggregate, load, run_fields
+
+    frame = load(experiment, results)
+    scores = []
+    for selector in among:
+        part = frame
+        for name, value in selector.items():
+            part = part[part[name] == value] if name in part.columns else part.iloc[:0]
+        if part.empty or metric not in part.columns or part[metric].isna().all():
+            return None
+        part = part[part[metric].notna()]
+        if f"{metric}_low" not in part.columns:
+            part = part.assign(**{f"{metric}_low": part[metric], f"{metric}_high": part[metric]})
+        row = aggregate(part).sort_values("seeds", kind="stable").iloc[-1]
+        same = part
+        for name in run_fields(part):
+            same = same[(same[name] == row[name]) | (same[name].isna() & pd.isna(row[name]))]
+        label = str(selector.get("method", "")) if row["model"] == "none" else str(row["model"])
+        ends = (float(row[metric]), float(row[f"{metric}_low"]), float(row[f"{metric}_high"]))
+        scores.append(Score(label, *ends, same))
+    pick = min if lowest else max
+    return pick(scores, key=lambda score: score.point)
+
+
+def _two(results: Path, say: Mapping[str, Any]) -> tuple[Score, Score] | None:
+    lowest = bool(say.get("lowest", False))
+    a, b = (best_score(results, say["experiment"], say[k], say["metric"], lowest) for k in ("a", "b"))
+    return None if a is None or b is None else (a, b)
+
+
+def _open(say: Mapping[str, Any]) -> Verdict:
+    return Verdict("open", f"not all runs of {say['experiment']!r} are recorded")
+
+
+def _compared(word: Word, a: Score, b: Score) -> Verdict:
+    return Verdict(word, f"{a} against {b}", pd.concat([a.runs, b.runs]).drop_duplicates("hash"))
+
+
+def better(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """The best of `a` beats the best of `b`: reproduced when the intervals lie apart, partly when they meet.
+
+    Not reproduced when it does not.
+    """
+    found = _two(results, say)
+    if found is None:
+        return _open(say)
+    a, b = found
+    sign = -1 if say.get("lowest") else 1
+    ahead, apart = sign * (a.point - b.point) > 0, a.low > b.high or a.high < b.low
+    return _compared(("reproduced" if apart else "partly") if ahead else "not", a, b)
+
+
+def leads(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """The best of all is in `a`: reproduced if so, partly if it is level within the intervals, else not."""
+    found = _two(results, say)
+    if found is None:
+        return _open(say)
+    a, b = found
+    level = a.high >= b.low
+    return _compared("reproduced" if a.point >= b.point else "partly" if level else "not", a, b)
+
+
+def level(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """The best of `a` is competitive with the best of `b`: its interval reaches it. Never more than that."""
+    found = _two(results, say)
+    if found is None:
+        return _open(say)
+    a, b = found
+    return _compared("reproduced" if a.high >= b.low else "not", a, b)
+
+
+def near_print(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """Our value against a printed cell: reproduced when it is in our interval, partly when intervals meet."""
+    ours = best_score(results, say["experiment"], say["a"], say["metric"])
+    if ours is None:
+        return _open(say)
+    printed = cell(*say["printed"])
+    p = number(printed)
+    inside = ours.low - p.step / 2 <= p.value <= ours.high + p.step / 2
+    meets = ours.low <= p.value + p.spread and p.value - p.spread <= ours.high
+    word: Word = "reproduced" if inside else "partly" if meets else "not"
+    return Verdict(word, f"{ours} against the printed {printed}", ours.runs)
+
+
+def correlates(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """A negative correlation beyond the bound: reproduced, or partly when only its interval reaches it."""
+    ours = best_score(results, say["experiment"], say["a"], say["metric"], lowest=True)
+    if ours is None:
+        return _open(say)
+    bound = float(say["bound"])
+    word: Word = "reproduced" if ours.point <= bound else "partly" if ours.low <= bound else "not"
+    return Verdict(word, str(ours), ours.runs)
+
+
+# Closed forms ------------------------------------------------------------------------------------------
+
+
+def size_reduction(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """Size and saving of a network, counted layer by layer: reproduced when both fit the print."""
+    from ecgkit.papers.audit_thesis import CHANGES
+
+    base, ours = (resnet18_mib(**c) + _OVERHEAD_MIB for c in ({}, CHANGES[say["model"]]))
+    saved = 100 * (1 - ours / base)
+    size, percent = number(say["mb"]), number(say["saved"])
+    fits = [
+        abs(ours - size.value) <= max(0.1, size.step),
+        abs(saved - percent.value) <= 0.1 + percent.step / 2,
+    ]
+    return Verdict(_share(fits), f"{base:.2f} to {ours:.2f} MiB: {saved:.1f} % less, by counting parameters")
+
+
+def measure_orders(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """A measure on cases with a known answer: reproduced when it orders all of them as it is described."""
+    found = [known_answer(*case) for case in say["cases"]]
+    shown = "; ".join(f"{o.printed}: {o.implied}" for o in found)
+    return Verdict(_share([o.ok for o in found]), shown)
+
+
+def any_label_set(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """MELEP takes any number of source and target labels: computed for some on random numbers."""
+    rng = np.random.default_rng(0)
+    shapes = [(1, 4), (5, 9), (44, 2), (9, 20)]
+    values = [melep(rng.random((50, z)), (rng.random((50, y)) < 0.4).astype(int)) for z, y in shapes]
+    fine = [bool(np.isfinite(v) and v > 0) for v in values]
+    said = ", ".join(f"{z} and {y} labels: {v:.2f}" for (z, y), v in zip(shapes, values, strict=True))
+    return Verdict(_share(fine), f"source and target with {said}")
+
+
+def _share(held: Sequence[bool]) -> Word:
+    return "reproduced" if all(held) else "partly" if any(held) else "not"
+
+
+def outside(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """No record of an ECG and no training run can decide it; `why` says so."""
+    return Verdict("not testable here", str(say["why"]))
+
+
+TESTS = {
+    f.__name__: f
+    for f in (
+        better,
+        leads,
+        level,
+        near_print,
+        correlates,
+        size_reduction,
+        measure_orders,
+        any_label_set,
+        outside,
+    )
+}
+"""The tests by name. Each takes the results folder and the claim's arguments."""

@@ -1,0 +1,198 @@
+"""The scoreboard: every verdict is computed; it changes when runs arrive; page, badge and command."""
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from ecgkit import papers
+from ecgkit.cli import app
+from ecgkit.experiments.results import write_record
+from ecgkit.experiments.run import Run
+from ecgkit.papers.scoreboard import VERDICTS, badge, claims, markdown
+from ecgkit.papers.verdicts import TESTS, best_score
+
+MODELS = ("resnet1d_wang", "xresnet1d101", "inception1d", "fcn_wang", "lstm", "lstm_bidir")
+
+
+def record(
+    results: Path,
+    point: float,
+    model: str = "none",
+    method: str = "supervised",
+    task: str = "form",
+    experiment: str = "ptbxl_benchmark",
+    metric: str = "macro_auc",
+    half: float = 0.01,
+    seed: int = 0,
+    **fields: Any,
+) -> None:
+    """Write a made-up finished run."""
+    run = Run(
+        experiment,
+        str(fields.get("dataset", "ptbxl")),
+        "1.0.3",
+        task,
+        model,
+        method,
+        "paper",
+        seed,
+        100,
+        fields.get("params", {}),
+    )
+    value = {"point": point, "low": point - half, "high": point + half}
+    write_record(
+        results,
+        {
+            "status": "finished",
+            "run": run.to_dict(),
+            "metrics": {metric: value},
+            "seconds": {"train": fields.get("seconds", 1.0)},
+            "effective_epochs": fields.get("effective_epochs", 100.0),
+            "data": {"records": {"train": 8, "validation": 1, "test": 1}},
+            "device": "made up",
+            "date": "2026-01-01T00:00:00+00:00",
+        },
+    )
+
+
+def verdict(results: Path, key: str) -> str:
+    board = papers.scoreboard(results)
+    return str(board.loc[board["key"] == key, "verdict"].iloc[0])
+
+
+def test_claims_carry_no_verdict_and_name_a_test() -> None:
+    assert len(claims()) >= 40
+    assert len({c["key"] for c in claims()}) == len(claims())
+    for claim in claims():
+        assert set(claim) <= {"key", "work", "place", "claim", "test", "say"}
+        assert claim["test"] in TESTS
+        assert "{" not in str(claim["claim"])
+        assert not {"verdict", "word", "result"} & set(claim.get("say", {}))
+    assert {c["work"] for c in claims()} == set(papers.WORKS) - {"erts_review"}
+    assert {c["test"] for c in claims()} == set(TESTS)
+
+
+def test_without_runs_everything_that_needs_one_is_open(tmp_path: Path) -> None:
+    board = papers.scoreboard(tmp_path)
+    needs_runs = board["test"].isin(["better", "leads", "level", "near_print", "correlates"])
+    assert (board.loc[needs_runs, "verdict"] == "open").all()
+    assert not (board.loc[~needs_runs, "verdict"] == "open").any()
+    assert (board["runs"] == "").all()
+    assert set(board["verdict"]) <= set(VERDICTS)
+
+
+@pytest.mark.parametrize(
+    ("aucs", "expected"),
+    [
+        ((0.90, 0.89, 0.88, 0.80, 0.80, 0.80), "reproduced"),
+        ((0.89, 0.89, 0.88, 0.895, 0.80, 0.80), "partly"),
+        ((0.80, 0.80, 0.80, 0.90, 0.80, 0.80), "not"),
+    ],
+)
+def test_the_strongest_model_follows_from_the_runs(
+    tmp_path: Path, aucs: tuple[float, ...], expected: str
+) -> None:
+    for model, auc in list(zip(MODELS, aucs, strict=True))[:-1]:
+        record(tmp_path, auc, model)
+    assert verdict(tmp_path, "ptbxl-strongest-5") == "open"  # one model of six is missing
+    record(tmp_path, aucs[-1], MODELS[-1])
+    assert verdict(tmp_path, "ptbxl-strongest-5") == expected
+    assert verdict(tmp_path, "ptbxl-strongest-6") == "open"  # another task
+
+
+@pytest.mark.parametrize(("baseline", "expected"), [(0.80, "reproduced"), (0.885, "partly"), (0.95, "not")])
+def test_the_margin_follows_from_the_intervals(tmp_path: Path, baseline: float, expected: str) -> None:
+    for model in MODELS[:3]:
+        record(tmp_path, 0.90, model)
+    record(tmp_path, baseline, method="wavelet_nn")
+    assert verdict(tmp_path, "ptbxl-margin-5") == expected
+
+
+@pytest.mark.parametrize(("auc", "expected"), [(0.757, "reproduced"), (0.80, "partly"), (0.90, "not")])
+def test_a_printed_value_is_compared_with_its_interval(tmp_path: Path, auc: float, expected: str) -> None:
+    record(tmp_path, auc, method="wavelet_nn", half=0.02)  # printed: .757(32)
+    assert verdict(tmp_path, "ptbxl-wavelet-5") == expected
+
+
+@pytest.mark.parametrize(("r", "expected"), [(-0.7, "reproduced"), (-0.55, "partly"), (-0.2, "not")])
+def test_a_correlation(tmp_path: Path, r: float, expected: str) -> None:
+    where: dict[str, Any] = {"dataset": "csn", "params": {"source": "ptbxl"}}
+    record(tmp_path, r, "resnet1d101", experiment="melep", metric="correlation", half=0.1, **where)
+    assert verdict(tmp_path, "melep-r-1") == expected
+    assert verdict(tmp_path, "melep-r-2") == "open"
+
+
+def test_effective_epochs_and_seconds_are_compared_the_lower_the_better(tmp_path: Path) -> None:
+    for method, epochs in (("erts_dbpd", 20.0), ("dbpd", 30.0), ("supervised", 100.0)):
+        record(
+            tmp_path,
+            0.6,
+            "resnet18",
+            method,
+            experiment="erts",
+            metric="macro_f1",
+            effective_epochs=epochs,
+            seconds=epochs,
+        )
+    assert verdict(tmp_path, "erts-ee-1") == "reproduced"
+    assert verdict(tmp_path, "erts-pdd") == "reproduced"
+
+
+def test_seeds_are_averaged(tmp_path: Path) -> None:
+    for seed, auc in enumerate((0.70, 0.76, 0.82)):
+        record(tmp_path, auc, "lstm", seed=seed)
+    score = best_score(tmp_path, "ptbxl_benchmark", [{"task": "form", "model": "lstm"}], "macro_auc")
+    assert score is not None
+    assert score.point == pytest.approx(0.76)
+    assert score.low < 0.70 < 0.82 < score.high  # Student's t of three seeds is wide
+    assert len(score.runs) == 3
+
+
+def test_a_verdict_names_its_runs(tmp_path: Path) -> None:
+    record(tmp_path, 0.757, method="wavelet_nn")
+    board = papers.scoreboard(tmp_path).set_index("key")
+    row = board.loc["ptbxl-wavelet-5"]
+    assert row["runs"].startswith("ptbxl_benchmark/")
+    assert "made up" in row["provenance"]
+    assert "0.757" in row["ours"]
+
+
+def test_closed_forms(tmp_path: Path) -> None:
+    assert verdict(tmp_path, "thesis-size-1") == "reproduced"
+    assert (
+        TESTS["size_reduction"](tmp_path, {"model": "E18", "mb": "0.60", "saved": "99.2%"}).word == "partly"
+    )
+    assert TESTS["size_reduction"](tmp_path, {"model": "E18", "mb": "1.28", "saved": "90.0%"}).word == "not"
+
+
+def test_the_page_and_the_badge(tmp_path: Path) -> None:
+    board = papers.scoreboard(tmp_path)
+    page = markdown(board)
+    assert page.count("**open**") == (board["verdict"] == "open").sum()
+    assert all(
+        len(line.split("|")) == 6 for line in page.splitlines() if line.startswith("| ") and "**" in line
+    )
+    picture = ElementTree.fromstring(badge(board))
+    assert f"{(board['verdict'] == 'open').sum()} open" in str(picture.get("aria-label"))
+    assert "http://www.w3.org/2000/svg" in str(picture.tag)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["scoreboard", "--work", "erts", "--results", str(tmp_path), "--badge", str(tmp_path / "b.svg")]
+    )
+    assert done.exit_code == 0, done.output
+    assert "erts-f1-1" in done.output
+    assert "melep" not in done.output
+    assert (tmp_path / "b.svg").read_text().startswith("<svg")
+    assert CliRunner().invoke(app, ["scoreboard", "--work", "nobody"]).exit_code == 1
+
+
+def test_the_board_is_a_plain_table() -> None:
+    board = papers.scoreboard()
+    assert isinstance(board, pd.DataFrame)
+    assert not board.isna().any().any()
