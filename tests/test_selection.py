@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -483,3 +484,18 @@ def test_focus_of_the_epoch_asks_no_order() -> None:
     focus = torch.linspace(0.005, 0.995, 10)
     assert all(a <= b for a, b in pairwise(focus[kept].tolist()))
     assert float(focus[kept].min()) > float(focus[~kept].max())
+
+
+@pytest.mark.parametrize("sheet", ["erts_ptbxl", "erts_table2"])
+def test_every_run_of_the_sweeps_is_one_that_can_be_made(sheet: str) -> None:
+    from ecgkit import models
+    from ecgkit.experiments.grids import read_sweep
+    from ecgkit.experiments.methods import selection_settings
+
+    runs = read_sweep(Path(__file__).parents[1] / "sweeps" / f"{sheet}.yaml")
+    assert {run.seed for run in runs} == {0, 1, 2}
+    for run in runs:
+        config, selector, options = selection_settings(run)
+        assert config.epochs == run.params["epochs"] and run.model in models.names()
+        assert set(options) <= {"width"}
+        assert selector.needs_focus == run.method.startswith(("erts", "control"))
