@@ -10,7 +10,17 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("datasets", "evaluation", "experiments", "explain", "models", "papers", "signals", "training")
+_SUBPACKAGES = (
+    "compression",
+    "datasets",
+    "evaluation",
+    "experiments",
+    "explain",
+    "models",
+    "papers",
+    "signals",
+    "training",
+)
 
 __all__ = ["__version__", *_SUBPACKAGES]
 

@@ -10,7 +10,8 @@ from ecgkit import models
 from ecgkit.explain import feature_cam, grad_cam, upsample
 from ecgkit.models.heads import Classifier
 
-BACKBONES = [name for name in models.names() if not name.startswith("lstm")]
+BACKBONES = [name for name in models.names() if not name.startswith(("lstm", "light_resnet18/"))]
+BACKBONES.append("light_resnet18/E17")  # the other designs have the same head
 IMAGES = ("efficientnet_v2_s", "mobilenet_v2", "resnet18")
 
 

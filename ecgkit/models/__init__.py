@@ -9,6 +9,7 @@ torch.Size([2, 5])
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -16,6 +17,7 @@ from torch import nn
 from ecgkit.models.fcn import fcn_wang
 from ecgkit.models.image_backbones import efficientnet_v2_s, mobilenet_v2, resnet18
 from ecgkit.models.inception1d import inception1d
+from ecgkit.models.light_resnet18 import DESIGNS, LightResNet18
 from ecgkit.models.recurrent import lstm, lstm_bidir
 from ecgkit.models.resnet1d import resnet1d_wang, xresnet1d50, xresnet1d101
 
@@ -25,6 +27,7 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "efficientnet_v2_s": efficientnet_v2_s,
     "fcn_wang": fcn_wang,
     "inception1d": inception1d,
+    **{f"light_resnet18/{name}": partial(LightResNet18, design=design) for name, design in DESIGNS.items()},
     "lstm": lstm,
     "lstm_bidir": lstm_bidir,
     "mobilenet_v2": mobilenet_v2,
