@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ecgkit import papers
 from ecgkit.papers import auditing, rules
-from ecgkit.papers.measures import CASES, focus_score, melep
-from ecgkit.papers.sizes import resnet18_mib
+from ecgkit.papers.rules.measures import CASES, focus_score, melep
+from ecgkit.papers.rules.sizes import resnet18_mib
 
 positive = st.floats(0.05, 0.95)
 

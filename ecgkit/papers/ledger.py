@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ecgkit.papers.arithmetic import Outcome
+from ecgkit.papers.rules.arithmetic import Outcome
 
 __all__ = ["Check", "Ledger", "Reading", "Severity", "Topic"]
 

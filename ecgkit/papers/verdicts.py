@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ecgkit.papers.cells import cell
-from ecgkit.papers.measures import known_answer, melep
 from ecgkit.papers.printed import number
-from ecgkit.papers.sizes import resnet18_mib
+from ecgkit.papers.rules.measures import known_answer, melep
+from ecgkit.papers.rules.sizes import resnet18_mib
 
 __all__ = ["TESTS", "Score", "Verdict", "Word", "best_score"]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ecgkit.papers.arithmetic import Outcome
+from ecgkit.papers.rules.arithmetic import Outcome
 
 __all__ = ["CASES", "average_f1", "focus_score", "known_answer", "melep"]
 

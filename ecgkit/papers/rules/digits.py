@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from ecgkit.papers.arithmetic import EPS, Outcome
 from ecgkit.papers.printed import number
+from ecgkit.papers.rules.arithmetic import EPS, Outcome
 
 __all__ = ["last_digits", "on_grid", "on_some_grid", "tied_columns", "unlike"]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ecgkit.papers.arithmetic import Outcome
 from ecgkit.papers.printed import number
+from ecgkit.papers.rules.arithmetic import Outcome
 
 __all__ = ["resnet18_mib", "saved_size", "size_change"]
 

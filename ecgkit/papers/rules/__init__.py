@@ -4,7 +4,7 @@ A rule takes numbers as they are printed and returns an `Outcome`: whether they 
 and what the rule implies.
 """
 
-from ecgkit.papers.arithmetic import (
+from ecgkit.papers.rules.arithmetic import (
     Outcome,
     adds_up,
     between,
@@ -16,7 +16,7 @@ from ecgkit.papers.arithmetic import (
     relative_change,
     same_number,
 )
-from ecgkit.papers.chance import (
+from ecgkit.papers.rules.chance import (
     beyond_sampling_error,
     correlation_beyond,
     correlation_p,
@@ -25,10 +25,10 @@ from ecgkit.papers.chance import (
     net_records,
     share_against_base,
 )
-from ecgkit.papers.digits import last_digits, on_grid, on_some_grid, tied_columns, unlike
-from ecgkit.papers.measures import known_answer
-from ecgkit.papers.order import all_measured, best_of, each_row, error_bars_meet, monotone, most_rows
-from ecgkit.papers.sizes import saved_size, size_change
+from ecgkit.papers.rules.digits import last_digits, on_grid, on_some_grid, tied_columns, unlike
+from ecgkit.papers.rules.measures import known_answer
+from ecgkit.papers.rules.order import all_measured, best_of, each_row, error_bars_meet, monotone, most_rows
+from ecgkit.papers.rules.sizes import saved_size, size_change
 
 __all__ = [
     "Outcome",

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from ecgkit.papers.arithmetic import EPS, Outcome
 from ecgkit.papers.printed import Printed, number
+from ecgkit.papers.rules.arithmetic import EPS, Outcome
 
 __all__ = ["all_measured", "best_of", "each_row", "error_bars_meet", "monotone", "most_rows"]
 
