@@ -20,6 +20,7 @@ _SUBPACKAGES = (
     "papers",
     "signals",
     "training",
+    "transfer",
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]

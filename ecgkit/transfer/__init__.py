@@ -1,0 +1,19 @@
+"""Transferability: which pre-trained network will suit a new task, before any fine-tuning."""
+
+from ecgkit.transfer.features import coding_rate, h_score, logme, transrate
+from ecgkit.transfer.leep import leep, nce
+from ecgkit.transfer.melep import label_weights, melep
+from ecgkit.transfer.scores import SCORES, Score
+
+__all__ = [
+    "SCORES",
+    "Score",
+    "coding_rate",
+    "h_score",
+    "label_weights",
+    "leep",
+    "logme",
+    "melep",
+    "nce",
+    "transrate",
+]
