@@ -1,4 +1,9 @@
-"""Transferability: which pre-trained network will suit a new task, before any fine-tuning."""
+"""Transferability: which pre-trained network will suit a new task, before any fine-tuning.
+
+`SCORES` holds every score by its name, each a `Score` that says what it reads and which way is better::
+
+    best = max(candidates, key=lambda source: SCORES["melep"].goodness(source, target_labels))
+"""
 
 from ecgkit.transfer.features import coding_rate, h_score, logme, transrate
 from ecgkit.transfer.leep import leep, nce

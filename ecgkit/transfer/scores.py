@@ -29,7 +29,18 @@ class Score:
         return self.function(source, target_labels)
 
     def goodness(self, source: Any, target_labels: Any) -> float:
-        """The score with its sign turned so that more is always better: what to sort candidates by."""
+        """The score with its sign turned so that more is always better: what to sort candidates by.
+
+        Args:
+            source: Probabilities (n, Z) or features (n, D), as `reads` says.
+            target_labels: Zeros and ones, shape (n, Y).
+
+        Raises:
+            ValueError: As the score itself does.
+
+        >>> SCORES["melep"].goodness([[0.3], [0.3]], [[1], [0]]) < 0
+        True
+        """
         value = self.function(source, target_labels)
         return value if self.better == "higher" else -value
 
