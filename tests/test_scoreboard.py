@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -127,19 +128,37 @@ def test_a_correlation(tmp_path: Path, r: float, expected: str) -> None:
 
 
 def test_effective_epochs_and_seconds_are_compared_the_lower_the_better(tmp_path: Path) -> None:
-    for method, epochs in (("erts_dbpd", 20.0), ("dbpd", 30.0), ("supervised", 100.0)):
-        record(
-            tmp_path,
-            0.6,
-            "resnet18",
-            method,
-            experiment="erts",
-            metric="macro_f1",
-            effective_epochs=epochs,
-            seconds=epochs,
-        )
-    assert verdict(tmp_path, "erts-ee-1") == "reproduced"
+    tau: dict[str, Any] = {"tau": 0.7}
+    erts: dict[str, Any] = {**tau, "phi": 0.9, "rule": "share"}
+    for method, epochs, params in (("erts_dbpd", 20.0, erts), ("dbpd", 30.0, tau), ("full_data", 100.0, {})):
+        cost: dict[str, Any] = {"effective_epochs": epochs, "seconds": epochs, "params": params}
+        record(tmp_path, 0.6, "resnet18", method, experiment="erts_ptbxl", metric="single_label_f1", **cost)
+    assert verdict(tmp_path, "erts-ee-2") == "reproduced"
     assert verdict(tmp_path, "erts-pdd") == "reproduced"
+    assert verdict(tmp_path, "erts-ee-1") == "open"  # the other rule
+    slow: dict[str, Any] = {"effective_epochs": 5.0, "params": {**tau, "granularity": "epoch"}}
+    record(tmp_path, 0.6, "resnet18", "dbpd", experiment="erts_ptbxl", metric="single_label_f1", **slow)
+    assert verdict(tmp_path, "erts-ee-2") == "reproduced"  # a run with another parameter is another setting
+
+
+def test_micro_auc_is_computed_from_the_stored_predictions(tmp_path: Path) -> None:
+    from ecgkit.evaluation import micro_auc
+    from ecgkit.experiments.results import save_predictions
+
+    rng = np.random.default_rng(0)
+    y = (rng.random((200, 3)) < 0.3).astype(np.uint8)
+    aucs = {}
+    for model, noise in (("light_resnet18/E1", 2.0), ("light_resnet18/E17", 0.5)):
+        where: dict[str, Any] = {"experiment": "light_resnet18", "task": "superdiagnostic"}
+        record(tmp_path, 0.9, model, **where)
+        run = Run("light_resnet18", "ptbxl", "1.0.3", "superdiagnostic", model, "supervised", "paper", 0)
+        scores = (y + noise * rng.normal(size=y.shape)).astype(np.float16)
+        save_predictions(tmp_path, run, np.arange(200), y, scores)
+        aucs[model] = micro_auc(y, scores.astype(np.float32))
+    board = papers.scoreboard(tmp_path).set_index("key")
+    assert board.loc["thesis-better-1", "verdict"] == "reproduced"
+    assert f"{aucs['light_resnet18/E17']:.3f}" in str(board.loc["thesis-better-1", "ours"])
+    assert board.loc["thesis-better-2", "verdict"] == "open"  # micro precision is not recorded
 
 
 def test_seeds_are_averaged(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ by itself when the run arrives.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +64,14 @@ class Verdict:
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
+@lru_cache(maxsize=16)
+def _loaded(experiment: str, results: Path, state: tuple[tuple[str, int], ...]) -> pd.DataFrame:
+    """The runs of an experiment, read once for all claims; `state` names the files and when they changed."""
+    from ecgkit.experiments.results import load
+
+    return load(experiment, results)
+
+
 def best_score(
     results: Path, experiment: str, among: Sequence[Selector], metric: str, lowest: bool = False
 ) -> Score | None:
@@ -72,19 +81,25 @@ def best_score(
         results: The results folder.
         experiment: Folder of the results.
         among: Fields and values of each configuration, for example ``[{"task": "form", "model": "lstm"}]``.
-            A configuration with several settings counts with the one that has most seeds.
+            An empty text asks for runs without that parameter. A configuration with several settings counts
+            with the one that has most seeds.
         metric: Name of the metric, or of another column such as ``effective_epochs``.
         lowest: Whether the lowest value is the best.
     """
-    from ecgkit.experiments.results import aggregate, load, run_fields
+    from ecgkit.experiments.results import aggregate, run_fields
 
-    frame = load(experiment, results)
+    files = sorted((results / experiment).glob("*.json"))
+    frame = _loaded(experiment, results, tuple((f.name, f.stat().st_mtime_ns) for f in files))
     scores = []
     for selector in among:
         part = frame
         for name, value in selector.items():
-            part = part[part[name] == value] if name in part.columns else part.iloc[:0]
-        if part.empty or metric not in part.columns or part[metric].isna().all():
+            if value == "":
+                part = part[part[name].isna()] if name in part.columns else part
+            else:
+                part = part[part[name] == value] if name in part.columns else part.iloc[:0]
+        part = _with_metric(part, metric, results)
+        if part.empty or part[metric].isna().all():
             return None
         part = part[part[metric].notna()]
         if f"{metric}_low" not in part.columns:
@@ -98,6 +113,32 @@ def best_score(
         scores.append(Score(label, *ends, same))
     pick = min if lowest else max
     return pick(scores, key=lambda score: score.point)
+
+
+def _with_metric(frame: pd.DataFrame, metric: str, results: Path) -> pd.DataFrame:
+    """The runs with a column of the metric; micro AUC is computed from the stored predictions."""
+    from ecgkit.evaluation import bootstrap, micro_auc
+    from ecgkit.experiments.results import load_predictions
+
+    if metric in frame.columns or frame.empty:
+        return frame
+    if metric != "micro_auc":
+        return frame.iloc[:0]
+    rows = []
+    for key in frame["hash"]:
+        try:
+            stored = load_predictions(key, results)
+        except FileNotFoundError:
+            rows.append((np.nan, np.nan, np.nan))
+            continue
+        point = micro_auc(stored.y_true, stored.y_score)
+        ends = (point, point)
+        if len(frame) == 1:  # several seeds have an interval of their own
+            drawn = bootstrap(micro_auc, stored.y_true, stored.y_score)
+            ends = (drawn.low, drawn.high)
+        rows.append((point, *ends))
+    columns = (metric, f"{metric}_low", f"{metric}_high")
+    return frame.assign(**dict(zip(columns, np.array(rows).T, strict=True)))
 
 
 def _two(results: Path, say: Mapping[str, Any]) -> tuple[Score, Score] | None:
