@@ -5,7 +5,7 @@
 Part one trains the same network on the same records twice: with int16 signals on the device and windows
 cut there, and with the usual Dataset that cuts, scales and returns one window at a time through a
 DataLoader (the faster of no worker and two workers counts). Both take the same optimiser steps. Part two
-times a training step of every model with and without bfloat16. Times, ratios and what they were measured
+times a training step of every model family with and without bfloat16. Times, ratios and what they were measured
 on go to training_speed.json beside this file.
 """
 
@@ -31,6 +31,8 @@ from ecgkit.training import DeviceData, Scaler, choose_device, fit_scaler, to_de
 
 WINDOW = 250  # 2.5 s at 100 Hz
 BATCH = 128
+# One or two of each family; the eighteen light networks lie between the first and the last.
+FAMILIES = [n for n in models.names() if "/" not in n] + ["light_resnet18/E1", "light_resnet18/E18"]
 PTBXL_TRAINING_RECORDS = 17_084  # superdiagnostic task, folds 1 to 8
 
 
@@ -121,7 +123,7 @@ def main() -> None:
     steps = -(-PTBXL_TRAINING_RECORDS // BATCH)
     small = to_device(dataset.subset(np.arange(4 * BATCH)), device)
     per_epoch = {}
-    for name in models.names():
+    for name in FAMILIES:
         per_epoch[name] = {}
         for bf16 in (False, True):
             model = models.create(name, 12, classes).to(device)
