@@ -5,8 +5,8 @@
 Part one trains the same network on the same records twice: with int16 signals on the device and windows
 cut there, and with the usual Dataset that cuts, scales and returns one window at a time through a
 DataLoader (the faster of no worker and two workers counts). Both take the same optimiser steps. Part two
-times a training step of every model family with and without bfloat16. Times, ratios and what they were measured
-on go to training_speed.json beside this file.
+times a training step of every model family with and without bfloat16. Times, ratios and what they were
+measured on go to training_speed.json beside this file.
 """
 
 import argparse
