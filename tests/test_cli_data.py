@@ -245,7 +245,13 @@ def test_real_ctrl_c_during_a_download_then_resume(tmp_path: Path) -> None:
         server.delay_s = 0.1
         command = [sys.executable, "-m", "ecgkit.cli", "data", "download", "ptbxl"]
         command += ["--out", str(tmp_path), "--mirror", server.url, "--workers", "2"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a terminal
+        )
         while len(server.requests) < 8:
             assert process.poll() is None
             time.sleep(0.01)

@@ -110,6 +110,7 @@ def test_state_dict_moves_to_a_fresh_model(name: str, tmp_path) -> None:
 
 @EVERY_MODEL
 def test_torch_compile_gives_the_same_logits(name: str) -> None:
+    torch.compiler.reset()  # all models share one forward(), and a function is compiled only so often
     model = make(name).eval()
     whole = not name.startswith("lstm")  # the compiler leaves torch's own LSTM outside its graph
     compiled = torch.compile(model, backend="eager", fullgraph=whole)

@@ -54,7 +54,7 @@ def test_one_cell_of_parameters(path: Path) -> None:
 @each_source
 def test_figures_have_alternative_text_and_a_caption(path: Path) -> None:
     for cell in colab.read_source(path).cells:
-        if cell.cell_type == "code" and re.search(r"plt\.show\(\)|plot_ecg\(", cell.source):
+        if cell.cell_type == "code" and re.search(r"^(plt\.show|plot_ecg|plot_leads)\(", cell.source, re.M):
             own = cell.metadata.get("mystnb", {})
             assert len(own.get("image", {}).get("alt", "")) > 20, f"no alternative text: {cell.source[:80]}"
             assert own.get("figure", {}).get("caption"), f"no caption: {cell.source[:80]}"

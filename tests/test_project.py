@@ -118,7 +118,9 @@ def test_the_first_cell_installs_ecgkit_on_colab_and_nothing_else(tmp_path: Path
     before = {p.name for p in site.iterdir()}
     (tmp_path / "cell.py").write_text(colab_install_cell() + "\nimport ecgkit; print(ecgkit.__file__)\n")
     environment = {"ECGKIT_COLAB_SOURCE": str(wheel), "PIP_NO_INDEX": "1", "PATH": "/usr/bin:/bin"}
-    bare = subprocess.run([str(python), "-c", "import ecgkit"], cwd=tmp_path, capture_output=True, text=True)
+    bare = subprocess.run(
+        [str(python), "-c", "import ecgkit"], cwd=tmp_path, env={}, capture_output=True, text=True
+    )
     assert "No module named 'ecgkit'" in bare.stderr
     done = subprocess.run(
         [str(python), "cell.py"], cwd=tmp_path, env=environment, capture_output=True, text=True

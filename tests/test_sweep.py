@@ -39,7 +39,14 @@ def sweep_process(folder: Path, runs: list[Run], results: Path, **options: Any) 
     tests = str(Path(__file__).parent)
     script.write_text(CODE.format(tests=tests, runs=str(listed), results=str(results), options=options))
     command = [sys.executable, str(script)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hear_sigint
+    )
+
+
+def hear_sigint() -> None:
+    """Ctrl-C counts, also where the tests themselves run in the background and ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def contents(results: Path, runs: list[Run]) -> list[dict[str, Any]]:
@@ -152,13 +159,13 @@ def test_a_run_whose_process_dies_is_recorded_after_three_attempts(tmp_path: Pat
 
 def test_the_time_limit_stops_and_the_next_sweep_resumes(tmp_path: Path) -> None:
     runs = [make_run(0), make_run(1)]
-    slow = {"epoch_s": 0.3, "epochs": 30}
+    slow = {"epoch_s": 0.3, "epochs": 100}
     started = time.monotonic()
-    first = sweep(runs, tmp_path, run_one=fake_execute, options=slow, minutes=5 / 60)
-    assert time.monotonic() - started < 9
+    first = sweep(runs, tmp_path, run_one=fake_execute, options=slow, minutes=10 / 60)
+    assert time.monotonic() - started < 29
     assert (first.finished, first.failed, first.remaining, first.interrupted) == (0, 0, 2, False)
     assert [p.state for p in plan(runs, tmp_path)] == ["resumes", "missing"]
-    second = sweep(runs, tmp_path, run_one=fake_execute, options={"epoch_s": 0.0, "epochs": 30}, workers=2)
+    second = sweep(runs, tmp_path, run_one=fake_execute, options={"epoch_s": 0.0, "epochs": 100}, workers=2)
     assert second.finished == 2
     assert set(epochs_computed(tmp_path).values()) == {1}  # no epoch was computed twice
 
@@ -168,7 +175,7 @@ def test_ctrl_c_stops_in_order(tmp_path: Path) -> None:
     process = sweep_process(tmp_path, [make_run(s) for s in range(3)], results, epoch_s=0.3, epochs=40)
     wait_for(lambda: (results / "epochs.log").exists())
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert "0 finished, 0 failed" in output
     assert "3 remaining" in output
@@ -190,7 +197,7 @@ def test_two_sweeps_on_one_folder_do_nothing_twice(tmp_path: Path) -> None:
     runs = [make_run(seed) for seed in range(5)]
     results = tmp_path / "results"
     both = [sweep_process(tmp_path, runs, results, epoch_s=0.02) for _ in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in both]
+    outputs = [process.communicate(timeout=600)[0] for process in both]
     assert all(process.returncode == 0 for process in both), outputs
     done = [int(output.split(" finished")[0].split()[-1]) for output in outputs]
     assert sum(done) == 5, outputs
@@ -208,14 +215,14 @@ def test_ten_sigkills_at_random_moments_lose_and_double_nothing(tmp_path: Path) 
     for _ in range(10):  # each kill waits for a random number of epochs, so a slow machine changes nothing
         process = sweep_process(tmp_path, runs, results, epoch_s=0.05, epochs=12)
         target = sum(epochs_computed(results).values()) + int(rng.integers(0, 7))
-        wait_for(lambda target=target: sum(epochs_computed(results).values()) >= target, seconds=120)
+        wait_for(lambda target=target: sum(epochs_computed(results).values()) >= target)
         time.sleep(rng.uniform(0, 0.1))
         assert process.poll() is None, "the sweep ended before it could be killed: give it more epochs"
         process.kill()
         process.communicate()
     assert 0 < len(epochs_computed(results)) < 8 * 12, "the kills met no run, or met them all finished"
     final = sweep_process(tmp_path, runs, results, epoch_s=0.0, epochs=12)
-    output, _ = final.communicate(timeout=120)
+    output, _ = final.communicate(timeout=600)
     assert final.returncode == 0, output
     for run in runs:
         run_claimed(run, undisturbed, fake_execute, {"epoch_s": 0.0, "epochs": 12})
@@ -231,7 +238,7 @@ def test_ten_sigkills_at_random_moments_lose_and_double_nothing(tmp_path: Path) 
         assert (results / "demo" / name).read_bytes() == (undisturbed / "demo" / name).read_bytes()
 
 
-def wait_for(condition: Any, seconds: float = 20.0) -> None:
+def wait_for(condition: Any, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "nothing happened"
