@@ -57,7 +57,9 @@ def train(
     ] = "fcn_wang",
     dataset: Annotated[str, typer.Option(help="Name of the data set.")] = "synthetic",
     task: Annotated[str, typer.Option(help="Task of the data set.")] = "superdiagnostic",
-    method: Annotated[str, typer.Option(help="supervised, naive, wavelet_nn.")] = "supervised",
+    method: Annotated[
+        str, typer.Option(help="supervised, naive, wavelet_nn, or a selection such as dbpd.")
+    ] = "supervised",
     protocol: Annotated[str, typer.Option(help="paper, reduced or quick.")] = "quick",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs (default: those of the protocol).")
