@@ -101,8 +101,6 @@ def _claims(ledger: Ledger, columns: dict[str, dict[str, str]]) -> None:
         )
     kept = {n: (auroc[n], auroc["E1"]) for n in ("E12", "E16", "E17")}
     ledger.apply("maintained", "section 4.1: micro AUROC", rules.each_row, ">=", kept)
-    kept = {n: (macro[n], macro["E1"]) for n in ("E12", "E16", "E17")}
-    ledger.apply("maintained_macro", "section 4.1: read as macro AUROC", rules.each_row, ">=", kept)
     better = {n: (precision[n], precision["E1"]) for n in ("E12", "E15", "E16", "E17")}
     ledger.apply("better_precision", "section 4.1", rules.each_row, ">", better)
     rows = {m: (columns[m]["E8"], columns[m]["E1"]) for m in _MEASURES}
