@@ -65,7 +65,7 @@ def test_folders_and_dots_in_names(tmp_path: Path) -> None:
     assert safe_extract(archive, tmp_path / "out") == [tmp_path / "out" / "records" / "A.h5"]
 
 
-HOSTILE_NAMES = ["../evil", "a/../../evil", "/tmp/evil-ecgkit", "C:\\evil", "..\\evil", "a\\b", "evil\n"]
+HOSTILE_NAMES = ["../evil", "a/../../evil", "/evil-ecgkit", "C:\\evil", "..\\evil", "a\\b", "evil\n"]
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
