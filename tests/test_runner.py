@@ -12,8 +12,10 @@ from ecgkit import datasets, evaluation, models
 from ecgkit.datasets.primary import single_label
 from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.experiments import methods, runner
+from ecgkit.experiments.check import check_record
 from ecgkit.experiments.methods import METHODS, train_config
-from ecgkit.experiments.results import load_predictions, state_folder
+from ecgkit.experiments.outcome import Outcome
+from ecgkit.experiments.results import load, load_predictions, load_tables, state_folder
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.runner import execute
 from ecgkit.training import selection
@@ -254,3 +256,21 @@ def test_every_method_gets_the_same_arguments() -> None:
     signatures = {tuple(inspect.signature(method).parameters) for method in METHODS.values()}
     assert signatures == {("run", "parts", "device", "checkpoint", "progress")}
     assert set(methods.METHODS) == {"naive", "supervised", "wavelet_nn", *selection.names()}
+
+
+def test_a_method_may_return_a_table_instead_of_scores(data, tmp_path, monkeypatch) -> None:
+    rows = [{"fold": 0, "f1": 0.5}, {"fold": 1, "f1": 0.25}]
+    value = {"correlation": {"point": -0.5, "low": -0.75, "high": 0.0}}
+
+    def folds(run, parts, device, checkpoint, progress) -> Outcome:
+        return Outcome(None, values=value, intervals="by hand", table=rows)
+
+    monkeypatch.setitem(METHODS, "folds", folds)
+    path = execute(a_run(data, "folds"), tmp_path, data_root=data, device="cpu")
+    record = json.loads(path.read_text())
+    assert record["metrics"] == value and record["intervals"] == "by hand" and record["predictions"] is None
+    assert check_record(path) == []
+    runs = load("test", tmp_path)
+    assert runs["correlation_low"].item() == -0.75
+    table = load_tables(runs, tmp_path)
+    assert table[["fold", "f1"]].to_dict("records") == rows and set(table["hash"]) == {record["hash"]}

@@ -1,10 +1,10 @@
 """How a run gets from training records to scores for the test records: one function per method.
 
-To add a method, write such a function and enter it in `METHODS`.
+To add a method, write such a function, here or in a module of its own, and enter it in `METHODS`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,49 +15,14 @@ from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.primary import single_label
 from ecgkit.evaluation import macro_auc
+from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
 from ecgkit.models.heads import Classifier
 from ecgkit.training import TrainConfig, fit_scaler, predict, selection, to_device, train_classifier
 
-__all__ = ["METHODS", "Outcome", "Parts", "selection_settings", "train_config"]
-
-Progress = Callable[[int, int], None]  # steps done, steps in all
+__all__ = ["METHODS", "selection_settings", "train_config"]
 
 _RECURRENT = ("lstm", "lstm_bidir")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The three parts of a data set. Methods may look at the labels of the first two only."""
-
-    train: ECGDataset
-    validation: ECGDataset
-    test: ECGDataset
-
-
-@dataclass
-class Outcome:
-    """What a method returns.
-
-    Attributes:
-        scores: Scores for the test records, shape (N, K).
-        config: All settings, including those that the run did not name.
-        curve: One entry per epoch.
-        samples_backprop: Windows that went through a backward pass.
-        seconds: Wall-clock by phase.
-        metrics: Functions of `ecgkit.evaluation` that the run is judged by.
-        parts: The parts with the labels that were learned, where these are not the task's own.
-        accounting: Counts and costs of training on less data, for methods that do.
-    """
-
-    scores: np.ndarray
-    config: dict[str, Any] = field(default_factory=dict)
-    curve: list[dict[str, float]] = field(default_factory=list)
-    samples_backprop: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    metrics: tuple[str, ...] = ("macro_auc", "fmax")
-    parts: Parts | None = None
-    accounting: dict[str, float] = field(default_factory=dict)
 
 
 def train_config(run: Run) -> TrainConfig:

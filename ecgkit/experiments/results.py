@@ -27,6 +27,7 @@ __all__ = [
     "failed_record",
     "load",
     "load_predictions",
+    "load_tables",
     "metric_names",
     "read_record",
     "record_path",
@@ -220,6 +221,23 @@ def load(experiment: str, results: str | Path | None = None, status: str = "fini
     frame = frame[first + [name for name in frame.columns if name not in first]]
     keys = [name for name in [*_IDENTITY, "seed", "hash"] if name in frame.columns]
     return frame.sort_values(keys, kind="stable").reset_index(drop=True)
+
+
+def load_tables(runs: pd.DataFrame, results: str | Path | None = None) -> pd.DataFrame:
+    """The tables that runs stored, one below the other, with the columns ``hash`` and ``seed`` of their run.
+
+    Args:
+        runs: Rows of `load`.
+        results: The results folder; see `results_folder`.
+
+    Raises:
+        RecordError: If a record was changed after it was written.
+    """
+    folder, frames = results_folder(results), []
+    for experiment, key, seed in zip(runs["experiment"], runs["hash"], runs["seed"], strict=True):
+        record = read_record(folder / experiment / f"{key}.json")
+        frames.append(pd.DataFrame(record.get("table", [])).assign(hash=key, seed=seed))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["hash", "seed"])
 
 
 def _files(results: Path, experiment: str) -> Iterator[Path]:

@@ -12,7 +12,8 @@ import torch
 
 from ecgkit import datasets, evaluation, machine
 from ecgkit.evaluation import bootstrap, class_aucs
-from ecgkit.experiments.methods import METHODS, Outcome, Parts
+from ecgkit.experiments.methods import METHODS
+from ecgkit.experiments.outcome import Outcome, Parts
 from ecgkit.experiments.results import (
     read_record,
     record_path,
@@ -87,16 +88,48 @@ def _parts(run: Run, root: Path | None) -> Parts:
 
 
 def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str, Any]:
-    """Everything but times and device. Metrics come from the scores as they are stored, as float16."""
+    """Everything but times and device."""
     parts = outcome.parts or parts
-    y_true = parts.test.labels
-    y_score = outcome.scores.astype(np.float16).astype(np.float32)
-    metrics = {}
-    for name in outcome.metrics:
-        interval = bootstrap(getattr(evaluation, name), y_true, y_score, n=1000, level=0.95, seed=0)
-        metrics[name] = {"point": interval.point, "low": interval.low, "high": interval.high}
-    aucs = class_aucs(y_true, y_score)
-    per_class = [
+    intervals = [outcome.intervals] if outcome.values else []
+    metrics: dict[str, dict[str, float]] = {}
+    per_class: list[dict[str, Any]] = []
+    predictions = None
+    if outcome.scores is not None:
+        y_true = parts.test.labels
+        y_score = outcome.scores.astype(np.float16).astype(np.float32)  # as they are stored
+        for name in outcome.metrics:
+            interval = bootstrap(getattr(evaluation, name), y_true, y_score, n=1000, level=0.95, seed=0)
+            metrics[name] = {"point": interval.point, "low": interval.low, "high": interval.high}
+        per_class = _per_class(parts, y_score)
+        predictions = save_predictions(results, run, parts.test.meta["record_id"], y_true, y_score)
+        intervals.insert(0, "bootstrap over test records, 1000 draws, 95 %")
+    return {
+        "status": "finished",
+        "run": run.to_dict(),
+        "metrics": {**metrics, **outcome.values},
+        "intervals": "; ".join(intervals),
+        "per_class": per_class,
+        "config": outcome.config,
+        "curve": outcome.curve,
+        "samples_backprop": outcome.samples_backprop,
+        "effective_epochs": outcome.samples_backprop / len(parts.train),
+        **({"accounting": outcome.accounting} if outcome.accounting else {}),
+        **({"table": outcome.table} if outcome.table else {}),
+        "data": {
+            "version": parts.test.version,
+            "fingerprint": parts.test.fingerprint,
+            "records": {part: len(getattr(parts, part)) for part in ("train", "validation", "test")},
+        },
+        "predictions": predictions,
+        "versions": machine.versions(),
+        "commit": machine.commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _per_class(parts: Parts, y_score: np.ndarray) -> list[dict[str, Any]]:
+    aucs = class_aucs(parts.test.labels, y_score)
+    return [
         {
             "class": name,
             "auc": None if np.isnan(auc) else float(auc),
@@ -106,24 +139,3 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
         }
         for k, (name, auc) in enumerate(zip(parts.test.classes, aucs, strict=True))
     ]
-    return {
-        "status": "finished",
-        "run": run.to_dict(),
-        "metrics": metrics,
-        "intervals": "bootstrap over test records, 1000 draws, 95 %",
-        "per_class": per_class,
-        "config": outcome.config,
-        "curve": outcome.curve,
-        "samples_backprop": outcome.samples_backprop,
-        "effective_epochs": outcome.samples_backprop / len(parts.train),
-        **({"accounting": outcome.accounting} if outcome.accounting else {}),
-        "data": {
-            "version": parts.test.version,
-            "fingerprint": parts.test.fingerprint,
-            "records": {part: len(getattr(parts, part)) for part in ("train", "validation", "test")},
-        },
-        "predictions": save_predictions(results, run, parts.test.meta["record_id"], y_true, y_score),
-        "versions": machine.versions(),
-        "commit": machine.commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
