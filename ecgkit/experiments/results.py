@@ -264,6 +264,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "samples_backprop": record.get("samples_backprop"),
         "seconds": sum(seconds.values()) if seconds else None,
         "peak_memory_mib": record.get("peak_memory_mib"),
+        **({"gpu_joules": record["gpu_joules"]} if "gpu_joules" in record else {}),
         **counts,
         "fingerprint": data.get("fingerprint"),
         "device": record.get("device"),

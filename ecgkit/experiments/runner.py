@@ -12,6 +12,7 @@ import torch
 
 from ecgkit import datasets, evaluation, machine
 from ecgkit.evaluation import bootstrap, class_aucs
+from ecgkit.experiments.energy import gpu_joules
 from ecgkit.experiments.methods import METHODS
 from ecgkit.experiments.outcome import Outcome, Parts
 from ecgkit.experiments.results import (
@@ -64,12 +65,16 @@ def execute(
     parts = _parts(run, data_root)
     loaded = time.perf_counter()
     state = state_folder(results, run)
+    joules = gpu_joules() if chosen.type == "cuda" else None
     outcome = METHODS[run.method](run, parts, chosen, state / "checkpoint.pt", progress)
     worked = time.perf_counter()
+    spent = gpu_joules() if joules is not None else None
     seconds = {"load": loaded - begin, **outcome.seconds}
     seconds["other"] = worked - loaded - sum(outcome.seconds.values())
     record = _record(run, parts, outcome, results)
     record["seconds"] = {**seconds, "bootstrap": time.perf_counter() - worked}
+    if joules is not None and spent is not None:
+        record["gpu_joules"] = spent - joules  # of the whole card, with whatever else ran on it
     record["device"] = machine.device_name(chosen.type)
     record["threads"] = torch.get_num_threads()
     record["peak_memory_mib"] = machine.peak_memory_mib(chosen.type)
