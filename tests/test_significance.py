@@ -65,6 +65,15 @@ def test_equal_results():
     assert ev.compare_seeds([2, 2], [1, 1], paired=False).p_value == 0
 
 
+@pytest.mark.parametrize(("n", "power"), [(3, 0.8), (5, 0.8), (8, 0.5)])
+def test_the_detectable_difference_is_found_as_often_as_promised(n, power):
+    true = ev.detectable_difference(sd=0.01, n=n, power=power)
+    draws = np.random.default_rng(0).normal(true, 0.01, (40_000, n))
+    t = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / np.sqrt(n))
+    found = np.abs(t) > stats.t.ppf(0.975, n - 1)
+    assert found.mean() == pytest.approx(power, abs=0.01)
+
+
 def test_holm():
     # Worked by hand: sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, then made to rise.
     assert ev.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -88,5 +97,7 @@ def test_errors():
         ev.compare_seeds(A, B[:3])
     with pytest.raises(ValueError, match="level"):
         ev.mean_interval(A, level=1)
+    with pytest.raises(ValueError, match="out of range"):
+        ev.detectable_difference(sd=0, n=3)
     with pytest.raises(ValueError, match="between 0 and 1"):
         ev.holm([0.5, 1.5])

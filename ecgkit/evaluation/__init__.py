@@ -31,10 +31,12 @@ from ecgkit.evaluation.significance import (
     MeanInterval,
     SeedComparison,
     compare_seeds,
+    detectable_difference,
     holm,
     mean_interval,
 )
 from ecgkit.evaluation.single_label import single_label_accuracy, single_label_f1
+from ecgkit.evaluation.thresholded import macro_precision, micro_precision
 
 __all__ = [
     "BetaScores",
@@ -48,6 +50,7 @@ __all__ = [
     "bootstrap",
     "class_aucs",
     "compare_seeds",
+    "detectable_difference",
     "exact_match",
     "f1",
     "f_beta_g_beta",
@@ -55,8 +58,10 @@ __all__ = [
     "fmax_with_threshold",
     "holm",
     "macro_auc",
+    "macro_precision",
     "mean_interval",
     "micro_auc",
+    "micro_precision",
     "optimal_thresholds",
     "paired_bootstrap",
     "paper_notation",
