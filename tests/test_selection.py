@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecgkit.datasets.base import ECGDataset
-from ecgkit.datasets.primary import TIE_ORDER, primary_classes, single_label
+from ecgkit.datasets.labels_snomed import MELEP_LABELS
+from ecgkit.datasets.primary import RARE_FIRST, TIE_ORDER, primary_classes, single_label
 from ecgkit.evaluation import accuracy, f1, single_label_accuracy, single_label_f1
 from ecgkit.models.heads import AveragePool, Classifier, ConcatPool, classification_head
 from ecgkit.training import DeviceData, Scaler, predict
@@ -224,6 +225,26 @@ def test_primary_classes() -> None:
     assert set(TIE_ORDER) == set(classes)
     with pytest.raises(ValueError, match="no superdiagnostic label"):
         primary_classes(replace(dataset, labels=np.zeros_like(labels)))
+    some = single_label(replace(with_codes, labels=labels * np.array([[1], [0], [1]], np.uint8)))
+    assert some.meta["record_id"].tolist() == [0, 2]  # a record without a class cannot have one label
+
+
+def test_the_rarest_class_is_primary_where_there_is_no_likelihood() -> None:
+    from ecgkit.datasets.labels_challenge import published_counts
+
+    for name, order in RARE_FIRST.items():
+        counts = published_counts()[name]
+        codes = MELEP_LABELS[name]
+        assert order[-1] == "NORM" and set(order) == set(codes)
+        rare_first = sorted(set(codes) - {"NORM"}, key=lambda label: counts[codes[label]])
+        assert list(order[:-1]) == rare_first
+    classes = tuple(MELEP_LABELS["cpsc2018"])
+    labels = np.array([[c in ("NORM", "STE") for c in classes], [c in ("AF", "RBBB") for c in classes]])
+    meta = pd.DataFrame({"record_id": range(2), "patient": 1, "fold": 1, "age": 1.0, "sex": "male"})
+    dataset = ECGDataset(
+        "cpsc2018", "1", "cpsc9", 100, np.zeros((2, 12, 9), np.int16), 1.0, labels, classes, meta
+    )
+    assert [classes[k] for k in primary_classes(dataset)] == ["STE", "AF"]
 
 
 @pytest.mark.real_data

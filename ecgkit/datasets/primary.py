@@ -7,18 +7,26 @@ import numpy as np
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.labels_ptbxl import aggregation_matrix, classes_of, likelihoods
 
-__all__ = ["TIE_ORDER", "primary_classes", "single_label"]
+__all__ = ["RARE_FIRST", "TIE_ORDER", "primary_classes", "single_label"]
 
 TIE_ORDER = ("MI", "STTC", "CD", "HYP", "NORM")
 """Which superclass of PTB-XL wins a tie: abnormal before normal, then the one with more records."""
+
+RARE_FIRST = {
+    "cpsc2018": ("STE", "LBBB", "PAC", "PVC", "I-AVB", "STD", "AF", "RBBB", "NORM"),
+    "georgia": ("AF", "PAC", "I-AVB", "TInv", "LAD", "STach", "LQT", "SB", "TAb", "NORM"),
+}
+"""Which of several classes a record keeps, by data set: the rarest by the published counts, normal last. The
+nine classes of CPSC 2018; of Georgia the ten labels that MELEP uses. ERTS says neither which nor how."""
 
 
 def primary_classes(dataset: ECGDataset) -> np.ndarray:
     """The primary class of every record, int64, shape (N,).
 
     Superclasses of PTB-XL: the one with the most likely statement, by the annotator's likelihoods; of equally
-    likely ones the first in `TIE_ORDER`. Other tasks have no likelihood: the first class of the record, in
-    the order of ``dataset.classes``. ERTS trains with one superclass per record and does not say which.
+    likely ones the first in `TIE_ORDER`. Other tasks have no likelihood: the first class of the record in
+    `RARE_FIRST`, or where that has no order, in ``dataset.classes``. ERTS trains with one class per record
+    and does not say which.
 
     Raises:
         ValueError: If a record has no label.
@@ -40,6 +48,8 @@ def primary_classes(dataset: ECGDataset) -> np.ndarray:
     if dataset.task == "superdiagnostic" and "scp_codes" in dataset.meta:
         order = [dataset.classes.index(name) for name in TIE_ORDER]
         score = _likelihood(dataset)
+    elif set(RARE_FIRST.get(dataset.name, ())) == set(dataset.classes):
+        order = [dataset.classes.index(name) for name in RARE_FIRST[dataset.name]]
     score = np.where(labels, score, -np.inf)[:, order]
     return np.array(order, np.int64)[score.argmax(axis=1)]
 
@@ -53,7 +63,9 @@ def _likelihood(dataset: ECGDataset) -> np.ndarray:
 
 
 def single_label(dataset: ECGDataset) -> ECGDataset:
-    """The same records with their primary class as the only label."""
+    """The records that have a class, with their primary class as the only label."""
+    if not (known := dataset.labels.any(axis=1)).all():
+        dataset = dataset.subset(known)
     labels = np.zeros(dataset.labels.shape, np.uint8)
     labels[np.arange(len(labels)), primary_classes(dataset)] = 1
     return replace(dataset, labels=labels)
