@@ -62,6 +62,8 @@ def a_run(data: Path, method: str = "supervised", **changes) -> Run:
     model, params = ("fcn_wang", {}) if method == "supervised" else ("none", {})
     if method == "wavelet_nn":
         params = {"epochs": 3}
+    if method == "thesis":
+        model, params = "light_resnet18/E18", {"rate_hz": 100, "high_hz": 40.0, "seconds": 1.0}
     if method in selection.names():
         model, params = "resnet18", {"width": 4, "lr": 0.01}
     run = Run("test", "ptbxl", version, "superdiagnostic", model, method, "quick", 0, 100, params)
@@ -90,6 +92,8 @@ def test_a_record_is_whole_and_its_metrics_follow_from_its_predictions(method, d
     assert stored.record_ids.tolist() == test.meta["record_id"].tolist()
     assert np.array_equal(stored.y_true, single_label(test).labels if single else test.labels)
     names = ("single_label_f1", "single_label_accuracy", "macro_auc") if single else ("macro_auc", "fmax")
+    if method == "thesis":
+        names = ("micro_auc", "macro_auc", "micro_precision", "macro_precision")
     assert tuple(record["metrics"]) == names
     for name in names:
         metric = getattr(evaluation, name)
@@ -125,7 +129,8 @@ def test_test_labels_do_not_influence_the_scores(method, data, tmp_path, monkeyp
     assert np.array_equal(a.y_score, b.y_score) and not np.array_equal(a.y_true, b.y_true)
 
 
-def test_a_run_that_was_stopped_ends_with_the_same_record(data, tmp_path) -> None:
+@pytest.mark.parametrize("method", ["supervised", "thesis"])
+def test_a_run_that_was_stopped_ends_with_the_same_record(method, data, tmp_path) -> None:
     class Killed(Exception):
         pass
 
@@ -133,7 +138,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_record(data, tmp_path) -> Non
         if done == 2:
             raise Killed
 
-    run = a_run(data)
+    run = a_run(data, method)
     expected = do(run, tmp_path / "a", data)
     with pytest.raises(Killed):
         do(run, tmp_path / "b", data, progress=kill)
@@ -255,7 +260,7 @@ def test_every_method_gets_the_same_arguments() -> None:
 
     signatures = {tuple(inspect.signature(method).parameters) for method in METHODS.values()}
     assert signatures == {("run", "parts", "device", "checkpoint", "progress")}
-    assert set(methods.METHODS) == {"naive", "supervised", "wavelet_nn", *selection.names()}
+    assert {"naive", "supervised", "wavelet_nn", "thesis", *selection.names()} <= set(methods.METHODS)
 
 
 def test_a_method_may_return_a_table_instead_of_scores(data, tmp_path, monkeypatch) -> None:

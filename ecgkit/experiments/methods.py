@@ -15,6 +15,7 @@ from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.primary import single_label
 from ecgkit.evaluation import macro_auc
+from ecgkit.experiments.light import thesis
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
 from ecgkit.models.heads import Classifier
@@ -221,5 +222,6 @@ METHODS: dict[str, Callable[..., Outcome]] = {
     "naive": naive,
     "supervised": supervised,
     "wavelet_nn": wavelet_nn,
+    "thesis": thesis,
     **dict.fromkeys(selection.names(), selected),
 }
