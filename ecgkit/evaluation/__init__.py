@@ -8,6 +8,7 @@ from ecgkit.evaluation.bootstrap import (
     paper_notation,
     resample_counts,
 )
+from ecgkit.evaluation.hierarchy import HiddenGroup, hidden_groups, propagate
 from ecgkit.evaluation.metrics import (
     BetaScores,
     accuracy,
@@ -42,6 +43,7 @@ __all__ = [
     "BetaScores",
     "BootstrapResult",
     "FmaxResult",
+    "HiddenGroup",
     "MeanInterval",
     "PairedBootstrapResult",
     "SeedComparison",
@@ -56,6 +58,7 @@ __all__ = [
     "f_beta_g_beta",
     "fmax",
     "fmax_with_threshold",
+    "hidden_groups",
     "holm",
     "macro_auc",
     "macro_precision",
@@ -66,6 +69,7 @@ __all__ = [
     "paired_bootstrap",
     "paper_notation",
     "precision",
+    "propagate",
     "recall",
     "resample_counts",
     "single_label_accuracy",
