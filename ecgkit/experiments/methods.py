@@ -17,6 +17,7 @@ from ecgkit.datasets.primary import single_label
 from ecgkit.evaluation import macro_auc
 from ecgkit.experiments.light import thesis
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
+from ecgkit.experiments.planted import planted
 from ecgkit.experiments.run import Run
 from ecgkit.models.heads import Classifier
 from ecgkit.training import TrainConfig, fit_scaler, predict, selection, to_device, train_classifier
@@ -220,6 +221,7 @@ def _probabilities(network: Any, features: np.ndarray) -> np.ndarray:
 
 METHODS: dict[str, Callable[..., Outcome]] = {
     "naive": naive,
+    "planted": planted,
     "supervised": supervised,
     "wavelet_nn": wavelet_nn,
     "thesis": thesis,

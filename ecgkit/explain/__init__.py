@@ -1,5 +1,18 @@
 """Explanations: what in a record made a network decide."""
 
+from ecgkit.explain.concentration import gini, map_entropy, peak_inside, share_inside
 from ecgkit.explain.grad_cam import feature_cam, grad_cam, upsample
+from ecgkit.explain.grad_cam_plus import feature_cam_plus
+from ecgkit.explain.integrated_gradients import integrated_gradients
 
-__all__ = ["feature_cam", "grad_cam", "upsample"]
+__all__ = [
+    "feature_cam",
+    "feature_cam_plus",
+    "gini",
+    "grad_cam",
+    "integrated_gradients",
+    "map_entropy",
+    "peak_inside",
+    "share_inside",
+    "upsample",
+]

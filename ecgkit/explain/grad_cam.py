@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ecgkit.models.heads import AveragePool, ConcatPool, RecurrentPool
 
-__all__ = ["feature_cam", "grad_cam", "upsample"]
+__all__ = ["feature_cam", "grad_cam", "targets", "upsample"]
 
 
 def grad_cam(model: nn.Module, x: Tensor, target: int | Tensor | None = None) -> Tensor:
@@ -90,7 +90,7 @@ def _mean_gradient(head: nn.Module, features: Tensor, target: int | Tensor | Non
     inputs = inputs.float().requires_grad_()
     with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
         logits = rest(inputs)  # (B, K)
-        score = logits.gather(1, _targets(target, logits)).sum()
+        score = logits.gather(1, targets(target, logits)).sum()
         (gradient,) = torch.autograd.grad(score, inputs)
     batch, channels = features.shape[:2]
     if pools:
@@ -106,7 +106,7 @@ def upsample(cam: Tensor, samples: int) -> Tensor:
     return F.interpolate(cam.unsqueeze(1), size=samples, mode="linear", align_corners=False).squeeze(1)
 
 
-def _targets(target: int | Tensor | None, logits: Tensor) -> Tensor:
+def targets(target: int | Tensor | None, logits: Tensor) -> Tensor:
     """One class number per record, shape (B, 1)."""
     batch, classes = logits.shape
     if target is None:

@@ -18,20 +18,36 @@ from ecgkit.training.selection.epoch import Decision
 from ecgkit.training.selection.focus import focus_score, scale
 from ecgkit.training.selection.loop import SelectedTraining, SelectionConfig, train_with_selection
 from ecgkit.training.selection.methods import Scores, Selector, create, names
+from ecgkit.training.selection.reliability import (
+    Cartography,
+    area_under_margin,
+    cartography,
+    dynamics,
+    el2n,
+    forgetting_events,
+    sample_loss,
+)
 
 __all__ = [
     "Accounting",
+    "Cartography",
     "Decision",
     "SampleScores",
     "Scores",
     "SelectedTraining",
     "SelectionConfig",
     "Selector",
+    "area_under_margin",
+    "cartography",
     "compute_equivalent_epochs",
     "create",
+    "dynamics",
     "effective_epochs",
+    "el2n",
     "focus_score",
+    "forgetting_events",
     "names",
+    "sample_loss",
     "sample_scores",
     "scale",
     "srd_effective_epochs",

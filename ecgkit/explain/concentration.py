@@ -1,0 +1,101 @@
+"""How concentrated an explanation map is, and whether it falls where it should."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["gini", "map_entropy", "peak_inside", "share_inside"]
+
+
+def _checked(cam: Tensor, inside: Tensor | None = None) -> Tensor:
+    if cam.ndim != 2 or cam.shape[1] < 2 or bool((cam < 0).any()):
+        raise ValueError(f"cam has the shape {tuple(cam.shape)}; maps (B, T), T > 1, of 0 or more are wanted")
+    if inside is not None and inside.shape != cam.shape:
+        raise ValueError(f"cam has the shape {tuple(cam.shape)} and the mask {tuple(inside.shape)}")
+    return cam.double()
+
+
+def map_entropy(cam: Tensor) -> Tensor:
+    """Entropy of each map as a distribution over positions, over that of a flat one.
+
+    Args:
+        cam: Maps of 0 or more, shape (B, T); their scale does not matter.
+
+    Returns:
+        Shape (B,): 0 for a single position, 1 for a flat map and for one that is zero everywhere.
+
+    Raises:
+        ValueError: If `cam` is not 2-D, has fewer than two positions or negative values.
+
+    >>> map_entropy(torch.tensor([[0.0, 3.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]])).tolist()
+    [0.0, 0.5]
+    """
+    values = _checked(cam)
+    total = values.sum(dim=1, keepdim=True)
+    p = torch.where(total > 0, values / total.clamp_min(1e-300), 1 / values.shape[1])
+    # -0.0 + 0.0 is 0.0
+    entropy = -torch.xlogy(p, p).sum(dim=1) / torch.log(torch.tensor(float(values.shape[1])).double()) + 0.0
+    return entropy.float()
+
+
+def gini(cam: Tensor) -> Tensor:
+    """Gini coefficient of each map: mean absolute difference between positions over twice their mean.
+
+    Args:
+        cam: Maps of 0 or more, shape (B, T); their scale does not matter.
+
+    Returns:
+        Shape (B,): 0 for a flat map and for one that is zero everywhere, 1 - 1/T for a single position.
+
+    Raises:
+        ValueError: As `map_entropy`.
+
+    >>> gini(torch.tensor([[0.0, 3.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])).tolist()
+    [0.75, 0.0]
+    """
+    values = _checked(cam).sort(dim=1).values
+    size = values.shape[1]
+    rank = torch.arange(1, size + 1, dtype=values.dtype, device=values.device)
+    total = values.sum(dim=1)
+    weighted = ((2 * rank - size - 1) * values).sum(dim=1)
+    return torch.where(total > 0, weighted / (size * total.clamp_min(1e-300)), 0.0).float()
+
+
+def share_inside(cam: Tensor, inside: Tensor) -> Tensor:
+    """Share of each map's mass that lies inside a mask, shape (B,).
+
+    A map that knows nothing has the share of the positions that lie inside: compare with
+    ``inside.float().mean(dim=1)``. A map that is zero everywhere gets just that.
+
+    Args:
+        cam: Maps of 0 or more, shape (B, T).
+        inside: bool, shape (B, T).
+
+    Raises:
+        ValueError: As `map_entropy`, and if the shapes differ.
+
+    >>> share_inside(torch.tensor([[1.0, 3.0, 0.0, 0.0]]), torch.tensor([[False, True, True, True]])).tolist()
+    [0.75]
+    """
+    values, mask = _checked(cam, inside), inside.double()
+    total = values.sum(dim=1)
+    share = (values * mask).sum(dim=1) / total.clamp_min(1e-300)
+    return torch.where(total > 0, share, mask.mean(dim=1)).float()
+
+
+def peak_inside(cam: Tensor, inside: Tensor) -> Tensor:
+    """The pointing game: whether the highest position of each map lies inside a mask, shape (B,).
+
+    Of equal heights each counts by its share, so that a flat map scores what chance would.
+
+    Raises:
+        ValueError: As `share_inside`.
+
+    Source:
+        Zhang et al., "Top-down neural attention by excitation backprop" (2018), section 4.2.
+
+    >>> peak_inside(torch.tensor([[0.0, 2.0, 2.0, 1.0]]), torch.tensor([[True, True, False, False]])).tolist()
+    [0.5]
+    """
+    values = _checked(cam, inside)
+    peak = (values == values.amax(dim=1, keepdim=True)).double()
+    return ((peak * inside.double()).sum(dim=1) / peak.sum(dim=1)).float()
