@@ -191,7 +191,7 @@ def test_a_run_records_table_values_and_clean_test_scores(data, tmp_path) -> Non
     assert set(table["score"]) == set(SUSPECT)
     first = table[(table["score"] == "focus") & (table["target"] == "anything planted")].set_index("among")
     assert record["metrics"]["noise_auc"]["point"] == first.loc["uncertain", "auc"]
-    assert {"single_label_f1", "macro_auc", "lift"} <= set(record["metrics"])
+    assert {"single_label_f1", "macro_auc", "lift", "confidence_auc"} <= set(record["metrics"])
     again = execute(run, tmp_path / "b", data_root=data, device="cpu")
     assert json.loads(again.read_text())["metrics"] == record["metrics"]
     assert KINDS[0] == "none"

@@ -79,7 +79,7 @@ def test_claims_carry_no_verdict_and_name_a_test() -> None:
 
 def test_without_runs_everything_that_needs_one_is_open(tmp_path: Path) -> None:
     board = papers.scoreboard(tmp_path)
-    needs_runs = board["test"].isin(["better", "leads", "level", "near_print", "correlates"])
+    needs_runs = board["test"].isin(["better", "leads", "level", "near_print", "correlates", "above"])
     assert (board.loc[needs_runs, "verdict"] == "open").all()
     assert not (board.loc[~needs_runs, "verdict"] == "open").any()
     assert (board["runs"] == "").all()
@@ -125,6 +125,32 @@ def test_a_correlation(tmp_path: Path, r: float, expected: str) -> None:
     record(tmp_path, r, "resnet1d101", experiment="melep", metric="correlation", half=0.1, **where)
     assert verdict(tmp_path, "melep-r-1") == expected
     assert verdict(tmp_path, "melep-r-2") == "open"
+
+
+@pytest.mark.parametrize(
+    ("auc", "confidence", "expected"),
+    [(0.7, 0.6, "reproduced"), (0.7, 0.8, "partly"), (0.55, 0.5, "partly"), (0.45, 0.4, "not")],
+)
+def test_focus_must_beat_chance_and_confidence(tmp_path, auc, confidence, expected) -> None:
+    say = next(c["say"] for c in claims() if c["key"] == "erts-noise")
+    (where,) = say["a"]
+    params = {k.split(".")[1]: v for k, v in where.items() if "." in k}
+    run = Run(
+        "erts_planted",
+        "ptbxl",
+        "1.0.3",
+        "superdiagnostic",
+        "resnet18",
+        "planted",
+        "reduced",
+        0,
+        params=params,
+    )
+    values = {"noise_auc": auc, "confidence_auc": confidence}
+    metrics = {k: {"point": v, "low": v - 0.1, "high": v + 0.1} for k, v in values.items()}
+    made_up = {"status": "finished", "metrics": metrics, "device": "made up", "date": "2026-01-01"}
+    write_record(tmp_path, {"run": run.to_dict(), **made_up})
+    assert TESTS["above"](tmp_path, say).word == expected
 
 
 def test_effective_epochs_and_seconds_are_compared_the_lower_the_better(tmp_path: Path) -> None:

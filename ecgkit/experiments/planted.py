@@ -261,6 +261,7 @@ class _Settings:
 
 
 _MODEL_OPTIONS = ("ndim", "width")
+_NAMED = {"focus": "noise_auc", "mean confidence": "confidence_auc"}  # scores that are values of the run
 
 
 def planted(
@@ -270,8 +271,9 @@ def planted(
 
     The network is watched at the end of each epoch. The run's values are ``noise_auc``, the AUROC of ERTS's
     focus for whatever was planted, among the uncertain records (mean probability of the label below tau);
-    and, with a filter, what it removed (see `removal`). Its table is `detection_table`. The test records have
-    nothing planted, so the scores say what the filter is worth. A run that is stopped begins anew.
+    ``confidence_auc``, that of this probability itself; and, with a filter, what it removed (see `removal`).
+    Its table is `detection_table`. The test records have nothing planted, so the scores say what the filter
+    is worth. A run that is stopped begins anew.
 
     Parameters of the run: those of the selection method, of the network and of `SelectionConfig`, and
     selector (default "full_data"), folds (of training, default 8), wrong_labels and noise (shares, default
@@ -328,8 +330,8 @@ def planted(
     table = detection_table(scores, planting, flags(planting.dataset), uncertain)
     values = removal(candidates, removed, ~planting.has("none"))
     for row in table:
-        if (row["score"], row["target"], row["among"]) == ("focus", "anything planted", "uncertain"):
-            values["noise_auc"] = {"point": row["auc"], "low": row["low"], "high": row["high"]}
+        if (row["target"], row["among"]) == ("anything planted", "uncertain") and row["score"] in _NAMED:
+            values[_NAMED[row["score"]]] = {"point": row["auc"], "low": row["low"], "high": row["high"]}
     return Outcome(
         scores=config.predict(model, test, scaler),
         config={**asdict(config), **asdict(scaler), **asdict(settings), "selection": repr(selector)},
@@ -339,7 +341,7 @@ def planted(
         metrics=("single_label_f1", "single_label_accuracy", "macro_auc"),
         parts=parts,
         values=values,
-        intervals="noise_auc, lift and table: bootstrap over training records, 200 draws, 95 %",
+        intervals="values and table: bootstrap over training records, 200 draws, 95 %",
         table=table,
     )
 

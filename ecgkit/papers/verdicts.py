@@ -211,6 +211,22 @@ def correlates(results: Path, say: Mapping[str, Any]) -> Verdict:
     return Verdict(word, str(ours), ours.runs)
 
 
+def above(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """A metric above a bound and above another metric of the same runs.
+
+    Reproduced when its interval lies above the bound and its point above the other; partly when only its
+    point lies above the bound; else not.
+    """
+    ours = best_score(results, say["experiment"], say["a"], say["metric"])
+    other = best_score(results, say["experiment"], say["a"], say["other"])
+    if ours is None or other is None:
+        return _open(say)
+    bound = float(say["bound"])
+    whole = ours.low > bound and ours.point > other.point
+    word: Word = "reproduced" if whole else "partly" if ours.point > bound else "not"
+    return Verdict(word, f"{ours}; {bound:g} is chance, {say['other']} {other.point:.3f}", ours.runs)
+
+
 # Closed forms ------------------------------------------------------------------------------------------
 
 
@@ -262,6 +278,7 @@ TESTS = {
         level,
         near_print,
         correlates,
+        above,
         size_reduction,
         measure_orders,
         any_label_set,
