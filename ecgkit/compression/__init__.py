@@ -1,4 +1,4 @@
-"""What a network costs on a device: its size, its multiply-adds, its activations.
+"""What a network costs on a device, and ways to make it cost less.
 
 >>> from ecgkit import compression, models
 >>> network = models.create("light_resnet18/E17", leads=12, classes=26)
@@ -6,6 +6,37 @@
 2.2
 """
 
+from ecgkit.compression.distil import soft_labels
+from ecgkit.compression.export import export_onnx, onnx_logits, onnx_session
+from ecgkit.compression.latency import (
+    Latency,
+    energy_proxy_uj,
+    measure_latency,
+    peak_memory_mib,
+    single_thread,
+)
+from ecgkit.compression.pareto import pareto_front
+from ecgkit.compression.prune import gzipped_size_mib, pruned, sparsity
+from ecgkit.compression.quantise import quantise_dynamic, quantise_static
 from ecgkit.compression.sizes import layer_table, saved_size_mib, tensors_mib
 
-__all__ = ["layer_table", "saved_size_mib", "tensors_mib"]
+__all__ = [
+    "Latency",
+    "energy_proxy_uj",
+    "export_onnx",
+    "gzipped_size_mib",
+    "layer_table",
+    "measure_latency",
+    "onnx_logits",
+    "onnx_session",
+    "pareto_front",
+    "peak_memory_mib",
+    "pruned",
+    "quantise_dynamic",
+    "quantise_static",
+    "saved_size_mib",
+    "single_thread",
+    "soft_labels",
+    "sparsity",
+    "tensors_mib",
+]
