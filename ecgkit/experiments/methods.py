@@ -16,6 +16,8 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.primary import single_label
 from ecgkit.evaluation import macro_auc
 from ecgkit.experiments.light import thesis
+from ecgkit.experiments.melep_folds import melep_folds
+from ecgkit.experiments.melep_selection import melep_selection
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.planted import planted
 from ecgkit.experiments.run import Run
@@ -224,6 +226,8 @@ METHODS: dict[str, Callable[..., Outcome]] = {
     "planted": planted,
     "supervised": supervised,
     "wavelet_nn": wavelet_nn,
+    "melep_folds": melep_folds,
+    "melep_selection": melep_selection,
     "thesis": thesis,
     **dict.fromkeys(selection.names(), selected),
 }
