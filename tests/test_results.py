@@ -186,10 +186,20 @@ def test_provenance_and_paper_beside_ours(results: Path) -> None:
 
 
 def test_costs_follow_from_measured_times(results: Path) -> None:
-    frame = load("demo", results).assign(device="NVIDIA H200", seconds=10.0, samples_backprop=1000)
-    run = make_run(5, "fake", epochs=50)
-    # 10 s for 1,000 windows; 50 epochs of 100 records
+    frame = load("demo", results).assign(
+        device="NVIDIA H200",
+        seconds=10.0,
+        epochs=10,
+        records_train=100,
+        **{"params.width": None, "params.window_s": 5.0},
+    )
+    run = make_run(5, "fake", epochs=50, window_s=5.0)
+    # 10 s for 10 epochs of 100 records; 50 epochs of as many
     assert estimate_seconds(run, frame) == pytest.approx(50 * 100 * 0.01)
+    assert estimate_seconds(make_run(5, "fake", epochs=50, window_s=2.5), frame) is None
+    whole = make_run(5, "fake", epochs=50)
+    assert estimate_seconds(whole, frame) is None
+    assert estimate_seconds(whole, frame.assign(**{"params.window_s": None}, epochs=0)) == 10.0
     assert estimate_seconds(run, frame, "Tesla T4") is None
     table = size_grid([run] * 72, frame, ["NVIDIA H200", "Tesla T4"], {"Tesla T4": 2.0}).set_index("device")
     assert table.loc["NVIDIA H200", "hours"] == pytest.approx(1.0)
@@ -197,7 +207,7 @@ def test_costs_follow_from_measured_times(results: Path) -> None:
     assert table.loc["Tesla T4", "cost"] == pytest.approx(2 * 4800 / 320)
     assert table["basis"].tolist() == ["measured", "scaled from NVIDIA H200"]
     assert size_grid([run], frame.iloc[:0])["basis"].tolist() == ["not measured yet"] * 2
-    unknown = make_run(5, "unknown", epochs=50)
+    unknown = make_run(5, "unknown", epochs=50, window_s=5.0)
     part = size_grid([run, unknown], frame, ["NVIDIA H200"]).iloc[0]
     assert (part["runs"], part["covered"], part["hours"]) == (2, 1, pytest.approx(50 / 3600))
     lines = sizes_markdown(Path(__file__).parent.parent / "sweeps", results).splitlines()

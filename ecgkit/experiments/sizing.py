@@ -34,12 +34,15 @@ def measured_runs(results: str | Path | None = None) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+_SIZES = ("params.width", "params.ndim", "params.window_s", "params.seconds", "params.folds")
+
+
 def estimate_seconds(run: Run, measured: pd.DataFrame, device: str | None = None) -> float | None:
     """Expected wall-clock seconds of a run, or None where nothing like it was measured.
 
-    The median time per training window of the same model at the same sampling rate, times the windows of
-    this run: its epochs times the training records of its task. Loading, validation, test and bootstrap are
-    part of the measured time. A run without training costs what such runs took.
+    The median time per training record and epoch of the same model and method on signals of the same size,
+    times this run's epochs and the training records of its task. Loading, validation, test and bootstrap are
+    part of the measured time. A run without epochs costs what such runs took.
 
     Args:
         run: The run.
@@ -49,22 +52,33 @@ def estimate_seconds(run: Run, measured: pd.DataFrame, device: str | None = None
     rows = measured
     for name in ("model", "method", "dataset", "sampling_rate_hz"):
         rows = rows[rows[name] == getattr(run, name)] if name in rows else rows.iloc[:0]
+    for name in _SIZES:
+        value = run.params.get(name.removeprefix("params."))
+        column = rows[name] if name in rows else pd.Series(None, rows.index, dtype=object)
+        rows = rows[column.isna() if value is None else column == value]
     if device is not None:
         rows = rows[rows["device"] == device]
     if rows.empty:
         return None
-    trained = rows[rows["samples_backprop"] > 0]
-    if trained.empty:
-        return float(rows["seconds"].median())
-    same_task = measured[(measured["dataset"] == run.dataset) & (measured["task"] == run.task)]
-    records = float((same_task if len(same_task) else rows)["records_train"].max())
-    return float((trained["seconds"] / trained["samples_backprop"]).median()) * _epochs(run) * records
+    same_task = rows[rows["task"] == run.task]
+    if run.model == "none" or not (rows["epochs"] > 0).any():
+        return float((same_task if len(same_task) else rows)["seconds"].median())
+    rows = rows[rows["epochs"] > 0]
+    each = (rows["seconds"] / (rows["epochs"] * rows["records_train"])).median()
+    known = measured[(measured["dataset"] == run.dataset) & (measured["task"] == run.task)]
+    records = float((same_task if len(same_task) else known if len(known) else rows)["records_train"].max())
+    return float(each) * _epochs(run, int(rows["epochs"].median())) * records
 
 
-def _epochs(run: Run) -> int:
-    from ecgkit.experiments.methods import train_config
+def _epochs(run: Run, otherwise: int) -> int:
+    from ecgkit.experiments.methods import selection_settings, train_config
+    from ecgkit.training import selection
 
-    return train_config(run).epochs if run.method == "supervised" else int(run.params.get("epochs", 1))
+    if run.method == "supervised":
+        return train_config(run).epochs
+    if run.method in selection.names():
+        return selection_settings(run)[0].epochs
+    return int(run.params.get("epochs", otherwise))
 
 
 def size_grid(
