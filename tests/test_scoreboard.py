@@ -121,7 +121,7 @@ def test_a_printed_value_is_compared_with_its_interval(tmp_path: Path, auc: floa
 
 @pytest.mark.parametrize(("r", "expected"), [(-0.7, "reproduced"), (-0.55, "partly"), (-0.2, "not")])
 def test_a_correlation(tmp_path: Path, r: float, expected: str) -> None:
-    where: dict[str, Any] = {"dataset": "csn", "params": {"source": "ptbxl"}}
+    where: dict[str, Any] = {"dataset": "csn", "params": {"source": "ptbxl", "validation_share": 0.0}}
     record(tmp_path, r, "resnet1d101", experiment="melep", metric="correlation", half=0.1, **where)
     assert verdict(tmp_path, "melep-r-1") == expected
     assert verdict(tmp_path, "melep-r-2") == "open"

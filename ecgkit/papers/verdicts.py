@@ -212,19 +212,21 @@ def correlates(results: Path, say: Mapping[str, Any]) -> Verdict:
 
 
 def above(results: Path, say: Mapping[str, Any]) -> Verdict:
-    """A metric above a bound and above another metric of the same runs.
+    """A metric above a bound and, where one is named, above another metric of the same runs.
 
     Reproduced when its interval lies above the bound and its point above the other; partly when only its
     point lies above the bound; else not.
     """
     ours = best_score(results, say["experiment"], say["a"], say["metric"])
-    other = best_score(results, say["experiment"], say["a"], say["other"])
+    other = best_score(results, say["experiment"], say["a"], say.get("other", say["metric"]))
     if ours is None or other is None:
         return _open(say)
     bound = float(say["bound"])
-    whole = ours.low > bound and ours.point > other.point
+    named = "other" in say
+    whole = ours.low > bound and (ours.point > other.point or not named)
     word: Word = "reproduced" if whole else "partly" if ours.point > bound else "not"
-    return Verdict(word, f"{ours}; {bound:g} is chance, {say['other']} {other.point:.3f}", ours.runs)
+    beside = f", {say['other']} {other.point:.3f}" if named else ""
+    return Verdict(word, f"{ours}; {bound:g} is chance{beside}", ours.runs)
 
 
 # Closed forms ------------------------------------------------------------------------------------------
