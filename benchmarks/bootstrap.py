@@ -8,22 +8,15 @@ times. Both see the same resamples, and the script stops if their values differ.
 """
 
 import argparse
-import json
-import os
-import sys
 import time
 from collections.abc import Callable
-from datetime import date
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import save
 from sklearn.metrics import roc_auc_score
 
 from ecgkit.evaluation import bootstrap, fmax, macro_auc
-from ecgkit.files import atomic_write
-from ecgkit.machine import processor_name
 
 RECORDS, CLASSES, DRAWS = 2203, 71, 1000
 
@@ -51,7 +44,6 @@ def seconds_of(function: Callable[[], Any], repeats: int = 3) -> tuple[float, An
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--loop-draws", type=int, default=20, help="resamples of the scikit-learn loop")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
     truth, score = made_up_scores()
 
@@ -68,7 +60,7 @@ def main() -> None:
     largest = float(np.abs(auc.draws[:few] - loop.draws).max())
     if largest > 1e-12:
         raise SystemExit(f"the two disagree by {largest}")
-    record = {
+    measured = {
         "what": "bootstrap of the test set, seconds for all draws",
         "records": RECORDS,
         "classes": CLASSES,
@@ -84,16 +76,8 @@ def main() -> None:
         "largest_difference": largest,
         "macro_auc": str(auc),
         "fmax": str(best),
-        "date": date.today().isoformat(),
-        "device": f"{processor_name()}, {os.cpu_count()} cores, one used",
-        "versions": {
-            "python": ".".join(map(str, sys.version_info[:3])),
-            **{name: version(name) for name in ("ecgkit", "numpy", "scipy", "scikit-learn")},
-        },
     }
-    with atomic_write(options.out) as file:
-        file.write(json.dumps(record, indent=2) + "\n")
-    print(json.dumps(record, indent=2))
+    save(__file__, measured, threads=1)
 
 
 if __name__ == "__main__":

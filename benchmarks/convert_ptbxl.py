@@ -9,25 +9,20 @@ only opens. All times and the ratios of their medians are written to convert_ptb
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import wfdb
+from record import save
 
-import ecgkit
 from ecgkit import datasets
-from ecgkit.files import atomic_write
-from ecgkit.machine import processor_name
 
 
 def link_records(root: Path, target: Path, records: int) -> list[str]:
@@ -85,16 +80,9 @@ def main() -> None:
         same = bool(np.array_equal(np.rint(loop.transpose(0, 2, 1) * 1000), opened.signals))
         assert same and converted.fingerprint == opened.fingerprint
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    report = {
+    measured = {
         "what": "loading PTB-XL at 100 Hz",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": f"{processor_name()}, {cores} cores",
-        "versions": {
-            "ecgkit": ecgkit.__version__,
-            "wfdb": wfdb.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "wfdb": wfdb.__version__,
         "records": len(stems),
         "repeats": arguments.repeats,
         "seconds": {name: [round(value, 4) for value in values] for name, values in seconds.items()},
@@ -106,10 +94,7 @@ def main() -> None:
             "wfdb_loop_to_open": round(median["wfdb_loop"] / median["open"], 1),
         },
     }
-    text = json.dumps(report, indent=2)
-    print(text)
-    with atomic_write(Path(__file__).with_suffix(".json")) as file:
-        file.write(text + "\n")
+    save(__file__, measured, threads=cores)
 
 
 if __name__ == "__main__":

@@ -9,19 +9,16 @@ what they were measured on go to grad_cam.json beside this file.
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
 
 import captum.attr
 import torch
+from record import save
 
-from ecgkit import machine, models
+from ecgkit import models
 from ecgkit.explain import feature_cam, upsample
-from ecgkit.files import atomic_write
 from ecgkit.training import choose_device
 
 MODELS = ("fcn_wang", "resnet1d_wang", "inception1d", "xresnet1d101", "resnet18", "mobilenet_v2")
@@ -91,19 +88,13 @@ def main() -> None:
             f"captum takes {found[name]['captum_over_forward']:.1f} forward passes",
             flush=True,
         )
-    record = {
+    measured = {
         "models": found,
         "batch_size": arguments.batch,
         "samples": arguments.samples,
         "repeats": arguments.repeats,
-        "device": machine.device_name(device.type),
-        "threads": torch.get_num_threads(),
-        "versions": machine.versions(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with atomic_write(Path(__file__).with_suffix(".json")) as file:
-        json.dump(record, file, indent=1)
-        file.write("\n")
+    save(__file__, measured, torch.get_num_threads(), device.type)
 
 
 if __name__ == "__main__":

@@ -11,22 +11,16 @@ values differ by more than 1e-6.
 """
 
 import argparse
-import json
 import math
 import os
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from datetime import date
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import save
 
-from ecgkit.files import atomic_write
-from ecgkit.machine import processor_name
 from ecgkit.transfer import melep
 
 SIZES = {"paper_fold": (700, 10, 9), "large": (100_000, 71, 94)}
@@ -145,26 +139,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=100, help="most label pairs a loop is timed on")
     parser.add_argument("--records", type=int, default=5000, help="records of the slowest loop, large case")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
-    record = {
+    measured = {
         "what": "MELEP of made-up tables, processor seconds of one thread; loops scaled up where it says so",
         "sizes": {
             name: measure(*size, options.repeats, options.pairs, options.records)
             for name, size in SIZES.items()
         },
         "repeats": options.repeats,
-        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-        "date": date.today().isoformat(),
-        "device": f"{processor_name()}, {os.cpu_count()} cores",
-        "versions": {
-            "python": ".".join(map(str, sys.version_info[:3])),
-            **{name: version(name) for name in ("ecgkit", "numpy", "scipy")},
-        },
     }
-    with atomic_write(options.out) as file:
-        file.write(json.dumps(record, indent=2) + "\n")
-    print(json.dumps(record, indent=2))
+    save(__file__, measured, threads=os.environ.get("OMP_NUM_THREADS", "all"))
 
 
 if __name__ == "__main__":

@@ -10,22 +10,19 @@ measured on go to training_speed.json beside this file.
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import torch
+from record import save
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from ecgkit import datasets, machine, models
+from ecgkit import datasets, models
 from ecgkit.datasets.base import ECGDataset
-from ecgkit.files import atomic_write
 from ecgkit.signals.windows import random_windows
 from ecgkit.training import DeviceData, Scaler, choose_device, fit_scaler, to_device
 
@@ -131,7 +128,7 @@ def main() -> None:
             per_epoch[name]["bf16" if bf16 else "float32"] = step * steps
         print(f"{name}: {per_epoch[name]} s per PTB-XL epoch", flush=True)
 
-    record = {
+    measured = {
         "loops": loops,
         "seconds_per_ptbxl_epoch": per_epoch,
         "batch_size": BATCH,
@@ -139,14 +136,8 @@ def main() -> None:
         "records": len(dataset),
         "data": f"{dataset.name} {dataset.version}",
         "repeats": repeats,
-        "device": machine.device_name(device.type),
-        "threads": torch.get_num_threads(),
-        "versions": machine.versions(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with atomic_write(Path(__file__).with_suffix(".json")) as file:
-        json.dump(record, file, indent=1)
-        file.write("\n")
+    save(__file__, measured, torch.get_num_threads(), device.type)
 
 
 if __name__ == "__main__":
