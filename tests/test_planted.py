@@ -12,7 +12,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.planting import KINDS, Planting, add_noise, flip_labels, plant
 from ecgkit.datasets.primary import single_label
 from ecgkit.datasets.synthetic import make_synthetic
-from ecgkit.evaluation import class_aucs
+from ecgkit.evaluation import bootstrap, class_aucs, macro_auc
 from ecgkit.experiments.check import check_record
 from ecgkit.experiments.planted import SUSPECT, Watch, detection_table, flags, removal
 from ecgkit.experiments.results import load, load_tables
@@ -112,6 +112,10 @@ def test_detection_is_the_auc_of_suspicion() -> None:
     use = (kind < 2) & uncertain
     expected = class_aucs((kind == 1)[use][:, None], scores["loss"][use][:, None])[0]
     assert cell.loc[("loss", "wrong label", "uncertain"), "auc"] == pytest.approx(expected)
+    truth, suspicion = (kind == 1)[use][:, None], scores["loss"][use][:, None]
+    drawn = bootstrap(macro_auc, truth, suspicion, n=50, seed=0)
+    ends = cell.loc[("loss", "wrong label", "uncertain"), ["low", "high"]]
+    assert ends.tolist() == pytest.approx([drawn.low, drawn.high])
     use = (kind == 0) & (np.arange(300) >= 50)  # notes count where nothing was planted
     expected = class_aucs(noted["drift"][use][:, None], -scores["focus"][use][:, None])[0]
     assert cell.loc[("focus", "noted: drift", "all"), "auc"] == pytest.approx(expected)
