@@ -4,7 +4,7 @@ To add a method, write such a function, here or in a module of its own, and ente
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +15,18 @@ from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.primary import single_label
 from ecgkit.evaluation import macro_auc
+from ecgkit.experiments.leakage import leakage
 from ecgkit.experiments.light import thesis
 from ecgkit.experiments.melep_folds import melep_folds
 from ecgkit.experiments.melep_selection import melep_selection
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.planted import planted
 from ecgkit.experiments.run import Run
+from ecgkit.experiments.settings import train_config
 from ecgkit.models.heads import Classifier
-from ecgkit.training import TrainConfig, fit_scaler, predict, selection, to_device, train_classifier
+from ecgkit.training import fit_scaler, predict, selection, to_device, train_classifier
 
 __all__ = ["METHODS", "selection_settings", "train_config"]
-
-_RECURRENT = ("lstm", "lstm_bidir")
-
-
-def train_config(run: Run) -> TrainConfig:
-    """The settings of a supervised run: the benchmark's, for protocol "quick" 3 epochs, changed by `params`.
-
-    Raises:
-        ValueError: If `params` has a name that is no setting.
-
-    Source:
-        PTB-XL benchmark: learning rate 1e-2, for recurrent networks 1e-3 with gradients clipped at 0.25.
-    """
-    config = TrainConfig()
-    if run.model in _RECURRENT:
-        config = replace(config, max_lr=1e-3, clip_norm=0.25)
-    if run.protocol == "quick":
-        config = replace(config, epochs=3, validate_every=1)
-    known = {f.name for f in fields(TrainConfig)}
-    if unknown := set(run.params) - known:
-        raise ValueError(
-            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-        )
-    return replace(config, **run.params)
 
 
 def supervised(
@@ -222,6 +200,7 @@ def _probabilities(network: Any, features: np.ndarray) -> np.ndarray:
 
 
 METHODS: dict[str, Callable[..., Outcome]] = {
+    "leakage": leakage,
     "naive": naive,
     "planted": planted,
     "supervised": supervised,

@@ -1,0 +1,32 @@
+"""The training settings of a supervised run."""
+
+from dataclasses import fields, replace
+
+from ecgkit.experiments.run import Run
+from ecgkit.training import TrainConfig
+
+__all__ = ["train_config"]
+
+_RECURRENT = ("lstm", "lstm_bidir")
+
+
+def train_config(run: Run) -> TrainConfig:
+    """The settings of a supervised run: the benchmark's, for protocol "quick" 3 epochs, changed by `params`.
+
+    Raises:
+        ValueError: If `params` has a name that is no setting.
+
+    Source:
+        PTB-XL benchmark: learning rate 1e-2, for recurrent networks 1e-3 with gradients clipped at 0.25.
+    """
+    config = TrainConfig()
+    if run.model in _RECURRENT:
+        config = replace(config, max_lr=1e-3, clip_norm=0.25)
+    if run.protocol == "quick":
+        config = replace(config, epochs=3, validate_every=1)
+    known = {f.name for f in fields(TrainConfig)}
+    if unknown := set(run.params) - known:
+        raise ValueError(
+            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
+    return replace(config, **run.params)
