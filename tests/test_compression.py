@@ -108,6 +108,7 @@ def test_latency_is_the_time_of_the_call_and_threads_come_back(monkeypatch) -> N
     calls = []
     found = compression.measure_latency(lambda: calls.append(1), repeats=3, warmup=2)
     assert len(calls) == 5
+    assert found.fastest_ms == pytest.approx(1.0)
     assert found.median_ms == pytest.approx(2.0) and found.p95_ms == pytest.approx(2.9)
     before = torch.get_num_threads()
     with compression.single_thread():

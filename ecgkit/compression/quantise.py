@@ -1,6 +1,8 @@
 """Eight bits instead of thirty-two, in ONNX files, by onnxruntime's own tools."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,17 @@ import numpy as np
 from ecgkit.compression.export import needed
 
 __all__ = ["quantise_dynamic", "quantise_static"]
+
+
+@contextmanager
+def _ready(path: str | Path) -> Iterator[str]:
+    """The file with the shapes of all its tensors noted and its graph simplified, as the tools want it."""
+    needed("onnx")
+    prepare = needed("onnxruntime.quantization.shape_inference").quant_pre_process
+    with tempfile.TemporaryDirectory() as folder:
+        out = str(Path(folder, "ready.onnx"))
+        prepare(str(path), out, skip_symbolic_shape=True)
+        yield out
 
 
 def quantise_dynamic(path: str | Path, out: str | Path) -> Path:
@@ -20,9 +33,9 @@ def quantise_dynamic(path: str | Path, out: str | Path) -> Path:
     Raises:
         ImportError: If onnx or onnxruntime is not installed.
     """
-    needed("onnx")
     quantization = needed("onnxruntime.quantization")
-    quantization.quantize_dynamic(str(path), str(out), weight_type=quantization.QuantType.QUInt8)
+    with _ready(path) as ready:
+        quantization.quantize_dynamic(ready, str(out), weight_type=quantization.QuantType.QUInt8)
     return Path(out)
 
 
@@ -43,9 +56,7 @@ def quantise_static(
         ImportError: If onnx or onnxruntime is not installed.
         ValueError: If there are no records.
     """
-    needed("onnx")
     quantization = needed("onnxruntime.quantization")
-    prepare = needed("onnxruntime.quantization.shape_inference").quant_pre_process
     if len(signals) == 0:
         raise ValueError("static quantisation needs training records to find the scales with")
     metadata = np.zeros((len(signals), 3), np.float32) if metadata is None else metadata
@@ -60,11 +71,9 @@ def quantise_static(
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(feeds, None)
 
-    with tempfile.TemporaryDirectory() as folder:
-        ready = Path(folder, "ready.onnx")
-        prepare(str(path), str(ready), skip_symbolic_shape=True)
+    with _ready(path) as ready:
         quantization.quantize_static(
-            str(ready),
+            ready,
             str(out),
             Records(),
             quant_format=quantization.QuantFormat.QDQ,
