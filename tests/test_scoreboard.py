@@ -160,7 +160,7 @@ def test_effective_epochs_and_seconds_are_compared_the_lower_the_better(tmp_path
         cost: dict[str, Any] = {"effective_epochs": epochs, "seconds": epochs, "params": params}
         record(tmp_path, 0.6, "resnet18", method, experiment="erts_ptbxl", metric="single_label_f1", **cost)
     assert verdict(tmp_path, "erts-ee-2") == "reproduced"
-    assert verdict(tmp_path, "erts-pdd") == "reproduced"
+    assert verdict(tmp_path, "erts-pdd-1") == "reproduced"
     assert verdict(tmp_path, "erts-ee-1") == "open"  # the other rule
     slow: dict[str, Any] = {"effective_epochs": 5.0, "params": {**tau, "granularity": "epoch"}}
     record(tmp_path, 0.6, "resnet18", "dbpd", experiment="erts_ptbxl", metric="single_label_f1", **slow)

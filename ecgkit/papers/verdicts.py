@@ -32,7 +32,7 @@ class Score:
     """A metric of one configuration.
 
     Attributes:
-        name: The model, or the method where there is none.
+        name: The model and the method that the claim names.
         point: The mean over seeds, or the result of the only seed.
         low: Lower end of the 95 % interval: over seeds, or of the bootstrap when there is one seed.
         high: Upper end.
@@ -108,7 +108,8 @@ def best_score(
         same = part
         for name in run_fields(part):
             same = same[(same[name] == row[name]) | (same[name].isna() & pd.isna(row[name]))]
-        label = str(selector.get("method", "")) if row["model"] == "none" else str(row["model"])
+        named = [str(selector[name]) for name in ("model", "method") if name in selector]
+        label = " ".join(n for n in named if n not in ("none", "supervised")) or str(row["model"])
         ends = (float(row[metric]), float(row[f"{metric}_low"]), float(row[f"{metric}_high"]))
         scores.append(Score(label, *ends, same))
     pick = min if lowest else max
