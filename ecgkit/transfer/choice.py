@@ -97,8 +97,8 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> Correla
 def rank_correlation(goodness: ArrayLike, outcome: ArrayLike) -> float:
     """Kendall's tau-b between a score (more is better) and what fine-tuning gave; NaN if either is constant.
 
-    >>> rank_correlation([1, 2, 3], [0.5, 0.7, 0.6])
-    0.3333333333333334
+    >>> round(rank_correlation([1, 2, 3], [0.5, 0.7, 0.6]), 3)
+    0.333
     """
     from scipy import stats
 
