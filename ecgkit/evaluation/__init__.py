@@ -28,6 +28,7 @@ from ecgkit.evaluation.ranking import (
     macro_auc,
     micro_auc,
 )
+from ecgkit.evaluation.regression import mae, r2
 from ecgkit.evaluation.significance import (
     MeanInterval,
     SeedComparison,
@@ -37,7 +38,7 @@ from ecgkit.evaluation.significance import (
     mean_interval,
 )
 from ecgkit.evaluation.single_label import single_label_accuracy, single_label_f1
-from ecgkit.evaluation.thresholded import macro_precision, micro_precision
+from ecgkit.evaluation.thresholded import accuracy_at_half, macro_precision, micro_precision
 
 __all__ = [
     "BetaScores",
@@ -48,6 +49,7 @@ __all__ = [
     "PairedBootstrapResult",
     "SeedComparison",
     "accuracy",
+    "accuracy_at_half",
     "apply_thresholds",
     "bootstrap",
     "class_aucs",
@@ -62,6 +64,7 @@ __all__ = [
     "holm",
     "macro_auc",
     "macro_precision",
+    "mae",
     "mean_interval",
     "micro_auc",
     "micro_precision",
@@ -70,6 +73,7 @@ __all__ = [
     "paper_notation",
     "precision",
     "propagate",
+    "r2",
     "recall",
     "resample_counts",
     "single_label_accuracy",

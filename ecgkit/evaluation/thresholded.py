@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from ecgkit.evaluation.metrics import precision
 from ecgkit.evaluation.ranking import check_scores
 
-__all__ = ["macro_precision", "micro_precision"]
+__all__ = ["accuracy_at_half", "macro_precision", "micro_precision"]
 
 THRESHOLD = 0.5
 
@@ -14,6 +14,21 @@ THRESHOLD = 0.5
 def _decided(y_true: ArrayLike, y_score: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     truth, score = check_scores(y_true, y_score)
     return truth, score >= THRESHOLD
+
+
+def accuracy_at_half(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Share of all labels that are right when a score of at least 0.5 counts as positive.
+
+    Arguments and errors as for `micro_precision`.
+
+    Source:
+        PTB-XL benchmark (Strodthoff et al., 2021), Table V. The paper does not name its threshold.
+
+    >>> accuracy_at_half([[1], [0], [0], [1]], [[0.9], [0.6], [0.2], [0.5]])
+    0.75
+    """
+    truth, decided = _decided(y_true, y_score)
+    return float((truth == decided).mean())
 
 
 def micro_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:

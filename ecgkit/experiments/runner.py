@@ -133,6 +133,8 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
 
 
 def _per_class(parts: Parts, y_score: np.ndarray) -> list[dict[str, Any]]:
+    if parts.test.labels.dtype.kind == "f":  # a number, not classes
+        return []
     aucs = class_aucs(parts.test.labels, y_score)
     return [
         {

@@ -1,15 +1,23 @@
 """Predictions for whole records, from windows that overlap by half."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ecgkit.signals.windows import aggregate, evaluation_starts
 from ecgkit.training.data import DeviceData, Scaler
 
 __all__ = ["predict", "window_samples"]
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "softmax": lambda z: z.softmax(dim=1),
+    "none": lambda z: z,
+}
 
 
 def window_samples(window_s: float, data: DeviceData) -> int:
@@ -26,7 +34,7 @@ def predict(
     how: Literal["max", "mean"] = "max",
     bf16: bool = False,
     batch_size: int = 64,
-    activation: Literal["sigmoid", "softmax"] = "sigmoid",
+    activation: Literal["sigmoid", "softmax", "none"] = "sigmoid",
 ) -> np.ndarray:
     """Probabilities for every record.
 
@@ -42,10 +50,11 @@ def predict(
         how: "max" for labels, "mean" for age and sex.
         bf16: Forward pass in bfloat16.
         batch_size: Records at a time.
-        activation: "sigmoid" for any number of labels per record, "softmax" for exactly one.
+        activation: "sigmoid" for any number of labels per record, "softmax" for exactly one, "none"
+            for a number.
 
     Returns:
-        Probabilities, float32, shape (N, K).
+        Probabilities (or, with "none", the model's own output), float32, shape (N, K).
 
     Source:
         PTB-XL benchmark (Strodthoff et al., 2021), Appendix I.
@@ -63,7 +72,7 @@ def predict(
         with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
             logits = model(scaler(windows.reshape(batch * count, leads, window), data.mv_per_unit))
         logits = logits.float()
-        scores = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)
+        scores = _ACTIVATIONS[activation](logits)
         scores = scores.reshape(batch, count, -1)  # (B, W, K)
         if data.lengths is not None:
             scores = _without_padding(scores, starts, data.lengths[first : first + batch_size], window, how)
