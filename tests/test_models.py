@@ -148,3 +148,15 @@ def test_bidirectional_pooling_takes_the_end_of_both_directions() -> None:
     states = torch.arange(12.0).reshape(1, 4, 3)  # channels 0, 1 forwards; 2, 3 backwards
     last = RecurrentPool(bidirectional=True)(states)[0, 8:]
     assert last.tolist() == [2.0, 5.0, 6.0, 9.0]
+
+
+@pytest.mark.parametrize("name", ["fcn_wang", "resnet1d_wang", "xresnet1d50", "inception1d"])
+def test_longer_kernels_keep_the_layers_and_lengthen_all_but_those_of_one_sample(name: str) -> None:
+    short, long = (models.create(name, 12, 5, kernel_scale=scale) for scale in (1, 5))
+    pairs = [
+        (a.kernel_size[0], b.kernel_size[0])
+        for a, b in zip(short.modules(), long.modules(), strict=True)
+        if isinstance(a, nn.Conv1d) and isinstance(b, nn.Conv1d)
+    ]
+    assert pairs and all(b == (a if a == 1 else 5 * a) for a, b in pairs)
+    assert long.eval()(torch.zeros(2, 12, 300)).shape == (2, 5)

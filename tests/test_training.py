@@ -152,8 +152,8 @@ def test_patience_stops_and_brings_the_best_weights_back(tmp_path) -> None:
 
 def test_learning_rate_follows_one_cycle() -> None:
     parameter = nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.AdamW([parameter], lr=1.0, betas=(0.95, 0.99))
-    schedule = one_cycle(optimizer, TrainConfig(max_lr=0.01), steps=100)
+    optimizer = torch.optim.AdamW([parameter], lr=0.01, betas=(0.95, 0.99))
+    schedule = one_cycle(optimizer, steps=100)
     rates, momenta = [], []
     for _ in range(100):
         rates.append(optimizer.param_groups[0]["lr"])

@@ -22,7 +22,8 @@ from ecgkit.experiments.melep_selection import melep_selection
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.planted import planted
 from ecgkit.experiments.run import Run
-from ecgkit.experiments.settings import train_config
+from ecgkit.experiments.settings import model_options, train_config
+from ecgkit.experiments.transfer_curve import transfer
 from ecgkit.models.heads import Classifier
 from ecgkit.training import fit_scaler, predict, selection, to_device, train_classifier
 
@@ -40,7 +41,8 @@ def supervised(
     )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)  # the weights to begin with
-        model = models.create(run.model, leads=train.signals.shape[1], classes=len(parts.train.classes))
+        leads, classes = train.signals.shape[1], len(parts.train.classes)
+        model = models.create(run.model, leads=leads, classes=classes, **model_options(run))
     model.to(device)
 
     def on_epoch(entry: Mapping[str, float]) -> None:
@@ -208,5 +210,6 @@ METHODS: dict[str, Callable[..., Outcome]] = {
     "melep_folds": melep_folds,
     "melep_selection": melep_selection,
     "thesis": thesis,
+    "transfer": transfer,
     **dict.fromkeys(selection.names(), selected),
 }

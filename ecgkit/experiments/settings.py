@@ -2,12 +2,15 @@
 
 from dataclasses import fields, replace
 
+from typing import Any
+
 from ecgkit.experiments.run import Run
 from ecgkit.training import TrainConfig
 
-__all__ = ["train_config"]
+__all__ = ["model_options", "train_config"]
 
 _RECURRENT = ("lstm", "lstm_bidir")
+_MODEL_OPTIONS = ("kernel_scale",)
 
 
 def train_config(run: Run) -> TrainConfig:
@@ -25,8 +28,14 @@ def train_config(run: Run) -> TrainConfig:
     if run.protocol == "quick":
         config = replace(config, epochs=3, validate_every=1)
     known = {f.name for f in fields(TrainConfig)}
-    if unknown := set(run.params) - known:
+    params = {key: value for key, value in run.params.items() if key not in _MODEL_OPTIONS}
+    if unknown := set(params) - known:
         raise ValueError(
             f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
         )
-    return replace(config, **run.params)
+    return replace(config, **params)
+
+
+def model_options(run: Run) -> dict[str, Any]:
+    """Those of `params` that go to `ecgkit.models.create`: `kernel_scale`, of convolutional networks."""
+    return {key: value for key, value in run.params.items() if key in _MODEL_OPTIONS}

@@ -17,10 +17,12 @@ def _conv(channels: int, width: int, kernel: int) -> nn.Conv1d:
 class _InceptionBlock(nn.Module):
     """Convolutions of three lengths and a pooled path side by side: (B, C, T) -> (B, 4 filters, T)."""
 
-    def __init__(self, channels: int, filters: int, bottleneck: int) -> None:
+    def __init__(self, channels: int, filters: int, bottleneck: int, kernel_scale: int) -> None:
         super().__init__()
         self.bottleneck = _conv(channels, bottleneck, 1)
-        self.branches = nn.ModuleList(_conv(bottleneck, filters, kernel) for kernel in _KERNELS)
+        self.branches = nn.ModuleList(
+            _conv(bottleneck, filters, kernel * kernel_scale) for kernel in _KERNELS
+        )
         self.pooled = nn.Sequential(nn.MaxPool1d(3, stride=1, padding=1), _conv(channels, filters, 1))
         self.norm = nn.Sequential(nn.BatchNorm1d(4 * filters), nn.ReLU())
 
@@ -32,11 +34,13 @@ class _InceptionBlock(nn.Module):
 class _InceptionBody(nn.Module):
     """Six inception blocks; a shortcut joins before and after every third."""
 
-    def __init__(self, leads: int, filters: int = 32, bottleneck: int = 32, depth: int = 6) -> None:
+    def __init__(
+        self, leads: int, kernel_scale: int, filters: int = 32, bottleneck: int = 32, depth: int = 6
+    ) -> None:
         super().__init__()
         width = 4 * filters
         self.blocks = nn.ModuleList(
-            _InceptionBlock(width if d else leads, filters, bottleneck) for d in range(depth)
+            _InceptionBlock(width if d else leads, filters, bottleneck, kernel_scale) for d in range(depth)
         )
         self.shortcuts = nn.ModuleList(
             nn.Sequential(_conv(width if d else leads, width, 1), nn.BatchNorm1d(width))
@@ -53,12 +57,13 @@ class _InceptionBody(nn.Module):
         return x
 
 
-def inception1d(leads: int, classes: int) -> Classifier:
+def inception1d(leads: int, classes: int, kernel_scale: int = 1) -> Classifier:
     """InceptionTime: kernels of 39, 19 and 9 samples in parallel, six blocks deep.
 
     Args:
         leads: Number of input leads.
         classes: Number of logits.
+        kernel_scale: Factor on the length of the kernels, odd: 5 for signals at 500 instead of 100 Hz.
 
     Returns:
         A network (B, leads, T) -> (B, classes).
@@ -70,4 +75,4 @@ def inception1d(leads: int, classes: int) -> Classifier:
     >>> sum(p.numel() for p in inception1d(leads=12, classes=71).parameters())
     516167
     """
-    return Classifier(_InceptionBody(leads), classification_head(ConcatPool(), 256, classes))
+    return Classifier(_InceptionBody(leads, kernel_scale), classification_head(ConcatPool(), 256, classes))

@@ -35,12 +35,13 @@ def _basic_block(channels: int, width: int, kernels: tuple[int, int], stride: in
     return _Residual(main, nn.Identity() if same else nn.Sequential(*_conv_bn(channels, width, 1, stride)))
 
 
-def resnet1d_wang(leads: int, classes: int) -> Classifier:
+def resnet1d_wang(leads: int, classes: int, kernel_scale: int = 1) -> Classifier:
     """Three residual blocks of 128 channels; the time axis is halved at the second and third.
 
     Args:
         leads: Number of input leads.
         classes: Number of logits.
+        kernel_scale: Factor on the length of the kernels, odd: 5 for signals at 500 instead of 100 Hz.
 
     Returns:
         A network (B, leads, T) -> (B, classes).
@@ -52,10 +53,11 @@ def resnet1d_wang(leads: int, classes: int) -> Classifier:
     >>> sum(p.numel() for p in resnet1d_wang(leads=12, classes=71).parameters())
     481863
     """
+    kernels = (5 * kernel_scale, 3 * kernel_scale)
     body = nn.Sequential(
-        *_conv_bn(leads, 128, 7),
+        *_conv_bn(leads, 128, 7 * kernel_scale),
         nn.ReLU(),
-        *(_basic_block(128, 128, (5, 3), stride) for stride in (1, 2, 2)),
+        *(_basic_block(128, 128, kernels, stride) for stride in (1, 2, 2)),
     )
     return Classifier(body, classification_head(ConcatPool(), 256, classes))
 
@@ -114,19 +116,19 @@ def xresnet1d(
     return Classifier(nn.Sequential(*body), classification_head(ConcatPool(), 2 * channels, classes))
 
 
-def xresnet1d50(leads: int, classes: int) -> Classifier:
-    """`xresnet1d` with 3, 4, 6 and 3 blocks.
+def xresnet1d50(leads: int, classes: int, kernel_scale: int = 1) -> Classifier:
+    """`xresnet1d` with 3, 4, 6 and 3 blocks; `kernel_scale` (odd) lengthens its kernels.
 
     >>> sum(p.numel() for p in xresnet1d50(leads=12, classes=71).parameters())
     962503
     """
-    return xresnet1d(leads, classes, (3, 4, 6, 3))
+    return xresnet1d(leads, classes, (3, 4, 6, 3), kernel=5 * kernel_scale)
 
 
-def xresnet1d101(leads: int, classes: int) -> Classifier:
-    """`xresnet1d` with 3, 4, 23 and 3 blocks.
+def xresnet1d101(leads: int, classes: int, kernel_scale: int = 1) -> Classifier:
+    """`xresnet1d` with 3, 4, 23 and 3 blocks; `kernel_scale` (odd) lengthens its kernels.
 
     >>> sum(p.numel() for p in xresnet1d101(leads=12, classes=71).parameters())
     1880775
     """
-    return xresnet1d(leads, classes, (3, 4, 23, 3))
+    return xresnet1d(leads, classes, (3, 4, 23, 3), kernel=5 * kernel_scale)

@@ -5,7 +5,7 @@ goes on from its checkpoint takes the same steps as one that was not.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,15 +55,20 @@ class Training:
     best_epoch: int = 0
 
 
-def one_cycle(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int) -> Any:
-    """Learning rate up to `max_lr` over the first 30 % of `steps`, then down to almost nothing; momentum
-    the other way round.
+def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    """Learning rate up to that of the optimizer over the first 30 % of `steps`, then down to almost nothing;
+    momentum the other way round. Each parameter group has its own peak.
 
     Source:
         Smith, "A disciplined approach to neural network hyper-parameters" (2018), with fastai's defaults.
     """
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=config.max_lr, total_steps=steps, pct_start=0.3, div_factor=25, final_div_factor=1e4
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=steps,
+        pct_start=0.3,
+        div_factor=25,
+        final_div_factor=1e4,
     )
 
 
@@ -125,6 +130,7 @@ def train_classifier(
     seed: int,
     checkpoint: Path | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    groups: Sequence[dict[str, Any]] | None = None,
 ) -> Training:
     """Train `model` in place.
 
@@ -140,6 +146,8 @@ def train_classifier(
         seed: Decides order, windows and dropout. The caller's global random state is left as it was.
         checkpoint: File to go on from when it is there, and to write after every epoch.
         on_epoch: Called after every epoch with its entry of the learning curve.
+        groups: Parameters to train, as for torch's optimizers: ``params`` with their peak rate ``lr``. None:
+            all of them, at `config.max_lr`.
 
     Raises:
         FloatingPointError: If the loss is no longer finite.
@@ -149,10 +157,13 @@ def train_classifier(
         PTB-XL benchmark (Strodthoff et al., 2021), Appendix I.
     """
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.max_lr, betas=(0.95, 0.99), weight_decay=config.weight_decay
+        model.parameters() if groups is None else list(groups),
+        lr=config.max_lr,
+        betas=(0.95, 0.99),
+        weight_decay=config.weight_decay,
     )
     steps = config.epochs * len(batches(torch.arange(len(train)), config.batch_size))
-    schedule = one_cycle(optimizer, config, steps)
+    schedule = one_cycle(optimizer, steps)
     done = Training()
     best: dict[str, Tensor] | None = None
     if checkpoint is not None and checkpoint.exists():
