@@ -43,7 +43,7 @@ def test_environment_yml_is_in_step_with_pyproject() -> None:
         name, bound = re.fullmatch(r"([\w.-]+)(.*)", requirement).groups()  # type: ignore[union-attr]
         wanted.add(f"{renamed.get(name, name.lower())}{bound}")
     assert listed == wanted
-    assert {"pip": ["-e .[book,dev]"]} in conda
+    assert {"pip": ["-e .[book,chapters,dev]"]} in conda
 
 
 def test_dependencies_have_lower_bounds_only() -> None:

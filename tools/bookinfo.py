@@ -21,7 +21,7 @@ if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab
         clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", "{tag}"]
         subprocess.run([*clone, "{repository}", source], check=True)
     if importlib.util.find_spec("ecgkit") is None:
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source + "[chapters]"], check=True)
         importlib.invalidate_caches()
     os.environ.setdefault("ECGKIT_RESULTS", os.path.join(source, "results"))
     import torch
