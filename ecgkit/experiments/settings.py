@@ -1,7 +1,6 @@
 """The training settings of a supervised run."""
 
 from dataclasses import fields, replace
-
 from typing import Any
 
 from ecgkit.experiments.run import Run

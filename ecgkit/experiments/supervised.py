@@ -10,7 +10,7 @@ import torch
 from ecgkit import models
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
-from ecgkit.experiments.settings import train_config
+from ecgkit.experiments.settings import model_options, train_config
 from ecgkit.training import TrainConfig, fit_scaler, predict, to_device, train_classifier
 
 __all__ = ["supervised", "train_and_predict"]
@@ -41,7 +41,8 @@ def train_and_predict(
     )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)  # the weights to begin with
-        model = models.create(run.model, leads=train.signals.shape[1], classes=len(parts.train.classes))
+        leads, classes = train.signals.shape[1], len(parts.train.classes)
+        model = models.create(run.model, leads=leads, classes=classes, **model_options(run))
     model.to(device)
 
     def on_epoch(entry: Mapping[str, float]) -> None:
