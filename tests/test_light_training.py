@@ -19,7 +19,7 @@ from ecgkit.experiments.outcome import Parts
 from ecgkit.experiments.run import Run
 from ecgkit.models.light_resnet18 import metadata_features
 from ecgkit.training import Scaler
-from ecgkit.training.light import LightConfig, LightData, light_scores, prepare, train_light
+from ecgkit.training.light import LightConfig, LightData, light_scores, prepare_light, train_light
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 CPU = torch.device("cpu")
@@ -50,7 +50,7 @@ def test_precision_is_that_of_scikit_learn() -> None:
 def test_preparation_is_filter_then_spline_then_first_seconds(data) -> None:
     config = replace(SMALL, rate_hz=80, seconds=3.0)
     part = data.subset([0, 5])
-    ours = prepare(part, config)
+    ours = prepare_light(part, config)
     assert ours.signals.shape == (2, 12, 240) and ours.sampling_rate_hz == 80
     assert ours.lengths.tolist() == [240, 240]
     signal = part.signals[1].astype(np.float64) * part.mv_per_unit
@@ -64,12 +64,12 @@ def test_short_records_are_filtered_alone_and_padded_with_zeros(data) -> None:
     part = data.subset([0, 1])
     lengths = np.array([150, 1000], np.int32)
     cut = replace(part, lengths=lengths)
-    ours = prepare(cut, SMALL)
+    ours = prepare_light(cut, SMALL)
     assert ours.lengths.tolist() == [150, 200] and not ours.signals[0, :, 150:].any()
     alone = replace(part.subset([0]), signals=part.signals[:1, :, :150], lengths=lengths[:1])
-    assert np.array_equal(ours.signals[0, :, :150], prepare(alone, SMALL).signals[0, :, :150])
+    assert np.array_equal(ours.signals[0, :, :150], prepare_light(alone, SMALL).signals[0, :, :150])
     with pytest.raises(ValueError, match="lower high_hz"):
-        prepare(part, replace(SMALL, high_hz=50.0))
+        prepare_light(part, replace(SMALL, high_hz=50.0))
 
 
 def test_one_epoch_is_adam_by_hand(data) -> None:
@@ -83,7 +83,7 @@ def test_one_epoch_is_adam_by_hand(data) -> None:
         def forward(self, x, metadata):
             return x.square().mean(dim=2) @ self.weight
 
-    ready = prepare(data.subset(slice(0, 32)), SMALL)
+    ready = prepare_light(data.subset(slice(0, 32)), SMALL)
     part, scaler = LightData.of(ready, CPU, metadata=False), Scaler(0.0, 0.3)
     model = Linear()
     done = train_light(model, part, part, scaler, SMALL, seed=3)
@@ -109,7 +109,7 @@ def test_one_epoch_is_adam_by_hand(data) -> None:
 
 
 def test_scores_do_not_depend_on_the_batch_and_use_age_and_sex(data) -> None:
-    ready = prepare(data.subset(slice(0, 7)), SMALL)
+    ready = prepare_light(data.subset(slice(0, 7)), SMALL)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = models.create("light_resnet18/E18", leads=12, classes=5)
@@ -124,7 +124,7 @@ def test_scores_do_not_depend_on_the_batch_and_use_age_and_sex(data) -> None:
 
 
 def test_other_networks_and_unknown_settings_are_errors(data) -> None:
-    ready = prepare(data, SMALL)
+    ready = prepare_light(data, SMALL)
     parts = Parts(ready.subset(slice(0, 24)), ready.subset(slice(24, 34)), ready.subset(slice(34, 40)))
     params = {"rate_hz": 100, "high_hz": 40.0, "seconds": 1.0}
     run = Run("t", "ptbxl", "1", "superdiagnostic", "fcn_wang", "thesis", "quick", 0, params=params)

@@ -13,7 +13,7 @@ from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
 from ecgkit.models.light_resnet18 import LightResNet18
 from ecgkit.training import fit_scaler
-from ecgkit.training.light import LightConfig, LightData, light_scores, prepare, train_light
+from ecgkit.training.light import LightConfig, LightData, light_scores, prepare_light, train_light
 
 __all__ = ["light_config", "source_parts", "thesis"]
 
@@ -57,7 +57,7 @@ def source_parts(run: Run, config: LightConfig) -> Parts:
         for name in names:
             task = "scored2021" if "scored2021" in datasets.SOURCES[name].tasks else None
             dataset = datasets.load(name, task=task, sampling_rate_hz=run.sampling_rate_hz)
-            found.append(prepare(scored_2021(dataset).labelled(), config))
+            found.append(prepare_light(scored_2021(dataset).labelled(), config))
         return pooled(found)
 
     rest = load(split.train)
@@ -84,7 +84,7 @@ def thesis(
         parts = source_parts(run, config)
     else:
         kept = parts.train.subset(parts.train.meta["fold"].to_numpy() <= config.train_folds)
-        parts = Parts(*(prepare(part, config) for part in (kept, parts.validation, parts.test)))
+        parts = Parts(*(prepare_light(part, config) for part in (kept, parts.validation, parts.test)))
     scaler = fit_scaler(parts.train)
     train, validation, test = (
         LightData.of(part, device, config.metadata) for part in (parts.train, parts.validation, parts.test)

@@ -24,7 +24,7 @@ from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
 from ecgkit.training.data import Scaler, to_device
 from ecgkit.training.loop import Training, batches, epoch_seed
 
-__all__ = ["LightConfig", "LightData", "light_scores", "prepare", "train_light"]
+__all__ = ["LightConfig", "LightData", "light_scores", "prepare_light", "train_light"]
 
 MV_PER_UNIT = 0.001  # of the filtered signals
 
@@ -55,7 +55,7 @@ class LightConfig:
             raise ValueError("epochs, batch_size and train_folds must be at least 1")
 
 
-def prepare(dataset: ECGDataset, config: LightConfig) -> ECGDataset:
+def prepare_light(dataset: ECGDataset, config: LightConfig) -> ECGDataset:
     """Band-pass, cubic spline to `rate_hz`, first seconds; all records zero-padded to the same length.
 
     Args:
