@@ -22,7 +22,7 @@ from ecgkit.training import selection
 
 # The selection methods are one function; tests/test_selection.py holds each of them to its own contract.
 # Methods that draw parts of their own or record a table have tests of their own.
-OWN_TESTS = ("leakage", "planted", "melep_folds", "melep_selection", "transfer")
+OWN_TESTS = ("leakage", "planted", "melep_folds", "melep_selection", "transfer", "ensemble")
 EVERY_METHOD = pytest.mark.parametrize(
     "method", [*(m for m in METHODS if m not in (*selection.names(), *OWN_TESTS)), "erts_dbpd"]
 )
@@ -61,14 +61,16 @@ def data(tmp_path_factory) -> Path:
 
 def a_run(data: Path, method: str = "supervised", **changes) -> Run:
     version = datasets.load("ptbxl", root=data).version
-    model, params = ("fcn_wang", {}) if method == "supervised" else ("none", {})
+    own_task = method in ("age", "sex", "quality")
+    model, params = ("fcn_wang", {}) if method == "supervised" or own_task else ("none", {})
     if method == "wavelet_nn":
         params = {"epochs": 3}
     if method == "thesis":
         model, params = "light_resnet18/E18", {"rate_hz": 100, "high_hz": 40.0, "seconds": 1.0}
     if method in selection.names():
         model, params = "resnet18", {"width": 4, "lr": 0.01}
-    run = Run("test", "ptbxl", version, "superdiagnostic", model, method, "quick", 0, 100, params)
+    task = method if own_task else "superdiagnostic"
+    run = Run("test", "ptbxl", version, task, model, method, "quick", 0, 100, params)
     return replace(run, **changes)
 
 
@@ -90,12 +92,18 @@ def test_a_record_is_whole_and_its_metrics_follow_from_its_predictions(method, d
     assert set(record) == FIELDS | ({"accounting"} if single else set())
     assert record["hash"] == run.hash and record["status"] == "finished"
     stored = load_predictions(run.hash, tmp_path)
-    test = datasets.load("ptbxl", root=data, task="superdiagnostic").labelled().split()[2]
+    test = datasets.load("ptbxl", root=data, task=run.task).labelled().split()[2]
     assert stored.record_ids.tolist() == test.meta["record_id"].tolist()
-    assert np.array_equal(stored.y_true, single_label(test).labels if single else test.labels)
+    labels = test.labels[:, :1] if method == "quality" else test.labels
+    assert np.array_equal(stored.y_true, single_label(test).labels if single else labels)
     names = ("single_label_f1", "single_label_accuracy", "macro_auc") if single else ("macro_auc", "fmax")
     if method == "thesis":
         names = ("micro_auc", "macro_auc", "micro_precision", "macro_precision")
+    names = {
+        "age": ("mae", "r2"),
+        "sex": ("macro_auc", "accuracy_at_half"),
+        "quality": ("macro_auc", "accuracy_at_half"),
+    }.get(method, names)
     assert tuple(record["metrics"]) == names
     for name in names:
         metric = getattr(evaluation, name)

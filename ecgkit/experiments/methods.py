@@ -15,6 +15,7 @@ from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.primary import single_label
 from ecgkit.evaluation import macro_auc
+from ecgkit.experiments.age_sex_quality import age, quality, sex
 from ecgkit.experiments.leakage import leakage
 from ecgkit.experiments.light import thesis
 from ecgkit.experiments.melep_folds import melep_folds
@@ -22,38 +23,14 @@ from ecgkit.experiments.melep_selection import melep_selection
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.planted import planted
 from ecgkit.experiments.run import Run
-from ecgkit.experiments.settings import model_options, train_config
+from ecgkit.experiments.settings import train_config
+from ecgkit.experiments.supervised import supervised
 from ecgkit.experiments.transfer_curve import transfer
+from ecgkit.experiments.uncertainty import ensemble
 from ecgkit.models.heads import Classifier
-from ecgkit.training import fit_scaler, predict, selection, to_device, train_classifier
+from ecgkit.training import fit_scaler, selection, to_device
 
 __all__ = ["METHODS", "selection_settings", "train_config"]
-
-
-def supervised(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
-    """Train a network with binary cross-entropy and predict with the weights of the last epoch."""
-    config = train_config(run)
-    scaler = fit_scaler(parts.train)
-    train, validation, test = (
-        to_device(part, device) for part in (parts.train, parts.validation, parts.test)
-    )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(run.seed)  # the weights to begin with
-        leads, classes = train.signals.shape[1], len(parts.train.classes)
-        model = models.create(run.model, leads=leads, classes=classes, **model_options(run))
-    model.to(device)
-
-    def on_epoch(entry: Mapping[str, float]) -> None:
-        if progress is not None:
-            progress(int(entry["epoch"]), config.epochs)
-
-    done = train_classifier(model, train, validation, scaler, config, run.seed, checkpoint, on_epoch)
-    scores = predict(model, test, scaler, config.window_s, bf16=config.bf16)
-    settings = {**asdict(config), **asdict(scaler), "parameters": sum(p.numel() for p in model.parameters())}
-    return Outcome(scores, settings, done.curve, done.samples_backprop, done.seconds)
-
 
 _MODEL_OPTIONS = ("ndim", "width")
 _SINGLE_LABEL_METRICS = ("single_label_f1", "single_label_accuracy", "macro_auc")
@@ -202,9 +179,13 @@ def _probabilities(network: Any, features: np.ndarray) -> np.ndarray:
 
 
 METHODS: dict[str, Callable[..., Outcome]] = {
+    "age": age,
+    "ensemble": ensemble,
     "leakage": leakage,
     "naive": naive,
     "planted": planted,
+    "quality": quality,
+    "sex": sex,
     "supervised": supervised,
     "wavelet_nn": wavelet_nn,
     "melep_folds": melep_folds,

@@ -1,4 +1,4 @@
-"""The training loop: random windows, binary cross-entropy, AdamW, a one-cycle schedule.
+"""The training loop: random windows, a loss, AdamW, a one-cycle schedule.
 
 Everything random in an epoch follows from the seed and the number of the epoch, so a run that was stopped and
 goes on from its checkpoint takes the same steps as one that was not.
@@ -9,20 +9,23 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ecgkit.evaluation import macro_auc
+from ecgkit.evaluation import macro_auc, mae
 from ecgkit.signals.windows import random_windows
 from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
 from ecgkit.training.data import DeviceData, Scaler
 from ecgkit.training.predict import predict, window_samples
 
 __all__ = ["TrainConfig", "Training", "batches", "epoch_seed", "one_cycle", "train_classifier"]
+
+
+_LOSSES: dict[str, Callable[..., Tensor]] = {"bce": F.binary_cross_entropy_with_logits, "mse": F.mse_loss}
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,14 @@ class TrainConfig:
     validate_every: int = 5  # epochs between looks at the validation fold
     patience: int | None = None  # stop after so many looks without a better validation macro AUC
 
+    loss: Literal["bce", "mse"] = "bce"  # binary cross-entropy for labels, squared error for a number
+    aggregate: Literal["max", "mean"] = "max"  # of the windows of a record
+
     def __post_init__(self) -> None:
+        if self.loss not in _LOSSES:
+            raise ValueError(f"loss is {self.loss!r}; choose one of {', '.join(_LOSSES)}")
+        if self.loss == "mse" and self.patience is not None:
+            raise ValueError("patience looks at the macro AUC, which a regression (loss 'mse') does not have")
         if min(self.epochs, self.batch_size, self.validate_every) < 1:
             raise ValueError("epochs, batch_size and validate_every must be at least 1")
 
@@ -104,7 +114,7 @@ def _train_epoch(
         windows = random_windows(data.signals[rows], window, generator, lengths)  # (B, leads, window)
         with torch.autocast(data.device.type, torch.bfloat16, enabled=config.bf16):
             logits = model(scaler(windows, data.mv_per_unit))  # (B, K)
-        loss = F.binary_cross_entropy_with_logits(logits.float(), data.labels[rows])
+        loss = _LOSSES[config.loss](logits.float(), data.labels[rows])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if config.clip_norm is not None:
@@ -188,8 +198,7 @@ def train_classifier(
             done.seconds["train"] += time.perf_counter() - start
             if epoch % config.validate_every == 0 or epoch == config.epochs:
                 start = time.perf_counter()
-                scores = predict(model, validation, scaler, config.window_s, bf16=config.bf16)
-                entry["validation_macro_auc"] = macro_auc(validation.labels.cpu().numpy(), scores)
+                entry |= _validate(model, validation, scaler, config)
                 done.seconds["validate"] += time.perf_counter() - start
                 if config.patience is not None and entry["validation_macro_auc"] > done.best_auc:
                     done.best_auc, done.best_epoch = entry["validation_macro_auc"], epoch
@@ -211,6 +220,19 @@ def train_classifier(
     if best is not None:
         model.load_state_dict(best)
     return done
+
+
+def _validate(
+    model: nn.Module, validation: DeviceData, scaler: Scaler, config: TrainConfig
+) -> dict[str, float]:
+    truth = validation.labels.cpu().numpy()
+    activation: Literal["none", "sigmoid"] = "none" if config.loss == "mse" else "sigmoid"
+    scores = predict(
+        model, validation, scaler, config.window_s, config.aggregate, config.bf16, activation=activation
+    )
+    if config.loss == "mse":
+        return {"validation_mae": mae(truth, scores)}
+    return {"validation_macro_auc": macro_auc(truth, scores)}
 
 
 def _waited_long_enough(done: Training, config: TrainConfig) -> bool:
