@@ -11,6 +11,7 @@ from pathlib import Path
 from ecgkit.datasets.base import Contents, DataSource, ECGDataset, Labels
 from ecgkit.datasets.challenge import CHALLENGE_SETS
 from ecgkit.datasets.ptbxl import PTBXL, SYNTHETIC
+from ecgkit.datasets.sources import pooled, scored_2021
 from ecgkit.datasets.sph import SPH
 from ecgkit.datasets.store import cache_root, open_or_convert
 from ecgkit.errors import DataNotFoundError
@@ -26,7 +27,9 @@ __all__ = [
     "data_folder",
     "load",
     "names",
+    "pooled",
     "read_record",
+    "scored_2021",
 ]
 
 SOURCES: dict[str, DataSource] = {source.name: source for source in (PTBXL, *CHALLENGE_SETS, SPH, SYNTHETIC)}
