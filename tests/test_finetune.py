@@ -14,6 +14,7 @@ from sklearn.metrics import f1_score
 from ecgkit import datasets, models
 from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.experiments import check
+from ecgkit.experiments.grids import read_sweep
 from ecgkit.experiments.melep_folds import FoldSettings
 from ecgkit.experiments.melep_selection import SelectionSettings, f1_draws
 from ecgkit.experiments.results import load, load_tables, state_folder
@@ -291,3 +292,16 @@ def test_unknown_parameters_are_named() -> None:
     with pytest.raises(ValueError, match="unknown parameter width;"):
         SelectionSettings.of({"width": 3})
     assert len(list(SelectionSettings().candidates())) == 2 * (4 + 4 + 1)
+
+
+@pytest.mark.parametrize("sheet", ["melep", "melep_paper", "melep_selection"])
+def test_every_run_of_the_sweeps_is_one_that_can_be_made(sheet: str) -> None:
+    runs = read_sweep(Path(__file__).parents[1] / "sweeps" / f"{sheet}.yaml")
+    for run in runs:
+        if run.method == "melep_selection":
+            assert SelectionSettings.of(run.params).candidates()
+            continue
+        settings = FoldSettings.of(run.params)
+        assert settings.folds == 100 and settings.records == 1000
+        assert networks.create(run.model, leads=12, classes=2, **settings.options)
+        assert settings.source in ("form", "rhythm", "untrained", *datasets.names())
