@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ecgkit.experiments.grids import read_sweep
@@ -49,17 +50,20 @@ def estimate_seconds(run: Run, measured: pd.DataFrame, device: str | None = None
         measured: Rows of `measured_runs`.
         device: Only runs on this device count; None: on any.
     """
-    rows = measured
+    alike = np.ones(len(measured), bool)
     for name in ("model", "method", "dataset", "sampling_rate_hz"):
-        rows = rows[rows[name] == getattr(run, name)] if name in rows else rows.iloc[:0]
+        alike &= (measured[name] == getattr(run, name)).to_numpy() if name in measured else False
     for name in _SIZES:
         value = run.params.get(name.removeprefix("params."))
-        column = rows[name] if name in rows else pd.Series(None, rows.index, dtype=object)
-        rows = rows[column.isna() if value is None else column == value]
+        if name in measured:
+            alike &= (measured[name].isna() if value is None else measured[name] == value).to_numpy()
+        elif value is not None:
+            return None
     if device is not None:
-        rows = rows[rows["device"] == device]
-    if rows.empty:
+        alike &= (measured["device"] == device).to_numpy()
+    if not alike.any():
         return None
+    rows = measured[alike]
     same_task = rows[rows["task"] == run.task]
     if run.model == "none" or not (rows["epochs"] > 0).any():
         return float((same_task if len(same_task) else rows)["seconds"].median())
@@ -68,6 +72,12 @@ def estimate_seconds(run: Run, measured: pd.DataFrame, device: str | None = None
     known = measured[(measured["dataset"] == run.dataset) & (measured["task"] == run.task)]
     records = float((same_task if len(same_task) else known if len(known) else rows)["records_train"].max())
     return float(each) * _epochs(run, int(rows["epochs"].median())) * records
+
+
+def _alike(run: Run) -> tuple[object, ...]:
+    """What the time of a run is estimated by: equal for runs that differ in seed or thresholds alone."""
+    params = (run.params.get(name.removeprefix("params.")) for name in (*_SIZES, "params.epochs"))
+    return (run.model, run.method, run.dataset, run.task, run.sampling_rate_hz, run.protocol, *params)
 
 
 def _epochs(run: Run, otherwise: int) -> int:
@@ -124,7 +134,13 @@ def size_grid(
 
 def _hours(runs: Sequence[Run], measured: pd.DataFrame, device: str) -> tuple[float, int]:
     """Hours of the runs with a known time, and how many these are; 0 where no network was measured."""
-    seconds = [estimate_seconds(run, measured, None if run.model == "none" else device) for run in runs]
+    known_alike: dict[tuple[object, ...], float | None] = {}
+    seconds = []
+    for run in runs:
+        alike = _alike(run)
+        if alike not in known_alike:
+            known_alike[alike] = estimate_seconds(run, measured, None if run.model == "none" else device)
+        seconds.append(known_alike[alike])
     networks = [s for run, s in zip(runs, seconds, strict=True) if run.model != "none"]
     if networks and all(s is None for s in networks):
         return 0.0, 0
