@@ -91,8 +91,9 @@ def spread_pairs(scores: np.ndarray, likelihood: np.ndarray) -> pd.DataFrame:
 def spread_by_likelihood(pairs: pd.DataFrame) -> list[dict[str, Any]]:
     """Quantiles of the spread for each likelihood, in percent, as rows of plain values."""
     rows = []
-    for percent, group in pairs.assign(percent=(100 * pairs["likelihood"]).round()).groupby("percent"):
-        spread = group["spread"].to_numpy()
+    percents = (100 * pairs["likelihood"]).round().astype(int).to_numpy()
+    for percent in np.unique(percents):
+        spread = pairs["spread"].to_numpy()[percents == percent]
         found = {f"q{round(100 * q):02d}": float(np.quantile(spread, q)) for q in _QUANTILES}
         rows.append(
             {"likelihood": int(percent), "statements": len(spread), "mean": float(spread.mean()), **found}
