@@ -215,4 +215,5 @@ def to_plain(
         ValueError: For a directive, a citation or a fence that cannot be converted.
     """
     converter = _Converter(base, folder, bibliography or {}, values)
+    text = _ROLE.sub(lambda role: role[0].replace("\n", " "), text)  # a role may go on in the next line
     return "\n".join(converter.blocks(text.split("\n"))).strip("\n")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ def estimate_seconds(run: Run, measured: pd.DataFrame, device: str | None = None
     for name in ("model", "method", "dataset", "sampling_rate_hz"):
         alike &= (measured[name] == getattr(run, name)).to_numpy() if name in measured else False
     for name in _SIZES:
-        value = run.params.get(name.removeprefix("params."))
+        value = _shown(run, name)
         if name in measured:
             alike &= (measured[name].isna() if value is None else measured[name] == value).to_numpy()
         elif value is not None:
@@ -76,8 +77,14 @@ def estimate_seconds(run: Run, measured: pd.DataFrame, device: str | None = None
 
 def _alike(run: Run) -> tuple[object, ...]:
     """What the time of a run is estimated by: equal for runs that differ in seed or thresholds alone."""
-    params = (run.params.get(name.removeprefix("params.")) for name in (*_SIZES, "params.epochs"))
+    params = (_shown(run, name) for name in (*_SIZES, "params.epochs"))
     return (run.model, run.method, run.dataset, run.task, run.sampling_rate_hz, run.protocol, *params)
+
+
+def _shown(run: Run, column: str) -> Any:
+    """A parameter as `results.load` shows it: a list as text."""
+    value = run.params.get(column.removeprefix("params."))
+    return str(value) if isinstance(value, list) else value
 
 
 def _epochs(run: Run, otherwise: int) -> int:
