@@ -52,7 +52,7 @@ def test_a_dry_run_lists_states_and_costs(results: Path, tmp_path: Path) -> None
     shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 0, shown.output
     assert shown.output.startswith("finished")
-    assert "missing" in shown.output and "(time not known)" in shown.output  # no run of that size
+    assert "missing" in shown.output and "(about 0.0 min)" in shown.output
     assert "2 runs, 1 to do" in shown.output
 
 

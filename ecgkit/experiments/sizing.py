@@ -91,10 +91,13 @@ def _epochs(run: Run, otherwise: int) -> int:
     from ecgkit.experiments.methods import selection_settings, train_config
     from ecgkit.training import selection
 
-    if run.method == "supervised":
-        return train_config(run).epochs
-    if run.method in selection.names():
-        return selection_settings(run)[0].epochs
+    try:
+        if run.method == "supervised":
+            return train_config(run).epochs
+        if run.method in selection.names():
+            return selection_settings(run)[0].epochs
+    except ValueError:  # a parameter that is none: the run itself says which
+        return otherwise
     return int(run.params.get("epochs", otherwise))
 
 
