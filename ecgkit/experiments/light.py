@@ -1,6 +1,6 @@
 """The method "thesis": one of the eighteen lightweight networks, trained and tested as their thesis says."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from ecgkit.datasets.sources import pooled, scored_2021
 from ecgkit.datasets.splits import leave_one_source_out
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
+from ecgkit.experiments.settings import check_known
 from ecgkit.models.light_resnet18 import LightResNet18
 from ecgkit.training import fit_scaler
 from ecgkit.training.light import LightConfig, LightData, light_scores, prepare_light, train_light
@@ -26,11 +27,7 @@ def light_config(run: Run) -> LightConfig:
     Raises:
         ValueError: If `params` has a name that is no setting.
     """
-    known = {f.name for f in fields(LightConfig)}
-    if unknown := set(run.params) - known:
-        raise ValueError(
-            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-        )
+    check_known(run.params, LightConfig)
     settings = {"epochs": 3, **run.params} if run.protocol == "quick" else dict(run.params)
     return LightConfig(**{**settings, "sources": tuple(settings.get("sources", ()))})
 

@@ -10,7 +10,7 @@ are three kinds, named by the parameter `source`:
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ecgkit.datasets.challenge import MELEP_SECONDS, first_seconds
 from ecgkit.evaluation import f1, mean_interval
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
+from ecgkit.experiments.settings import check_known
 from ecgkit.models.heads import Classifier
 from ecgkit.training import DeviceData, Scaler, TrainConfig, fit_scaler, predict, to_device, train_classifier
 from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
@@ -86,11 +87,7 @@ class FoldSettings:
         Raises:
             ValueError: If a parameter is none of them.
         """
-        known = {f.name for f in fields(cls)}
-        if unknown := set(params) - known:
-            raise ValueError(
-                f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-            )
+        check_known(params, cls)
         values = dict(params)
         if "n_labels" in values:
             values["n_labels"] = tuple(values["n_labels"])

@@ -6,7 +6,7 @@ target, so that each score's choice can be compared with the best one.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from ecgkit.experiments.melep_folds import SOURCE_FOLDS, fold_row, fresh, pretrain, with_labels
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
+from ecgkit.experiments.settings import check_known
 from ecgkit.models.heads import Classifier
 from ecgkit.training import DeviceData, Scaler, TrainConfig, fit_scaler, predict, to_device
 from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
@@ -59,11 +60,7 @@ class SelectionSettings:
         Raises:
             ValueError: If a parameter is none of them.
         """
-        known = {f.name for f in fields(cls)}
-        if unknown := set(params) - known:
-            raise ValueError(
-                f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-            )
+        check_known(params, cls)
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in params.items()
         }

@@ -1,15 +1,29 @@
 """The training settings of a supervised run."""
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 from ecgkit.experiments.run import Run
 from ecgkit.training import TrainConfig
 
-__all__ = ["model_options", "train_config"]
+__all__ = ["check_known", "model_options", "train_config"]
 
 _RECURRENT = ("lstm", "lstm_bidir")
 _MODEL_OPTIONS = ("kernel_scale",)
+
+
+def check_known(params: Mapping[str, Any], settings: type) -> None:
+    """Check that every parameter is a field of a dataclass of settings.
+
+    Raises:
+        ValueError: If one is not; the message lists those that there are.
+    """
+    known = {f.name for f in fields(settings)}
+    if unknown := set(params) - known:
+        raise ValueError(
+            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
 
 
 def train_config(run: Run) -> TrainConfig:
@@ -26,12 +40,8 @@ def train_config(run: Run) -> TrainConfig:
         config = replace(config, max_lr=1e-3, clip_norm=0.25)
     if run.protocol == "quick":
         config = replace(config, epochs=3, validate_every=1)
-    known = {f.name for f in fields(TrainConfig)}
     params = {key: value for key, value in run.params.items() if key not in _MODEL_OPTIONS}
-    if unknown := set(params) - known:
-        raise ValueError(
-            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-        )
+    check_known(params, TrainConfig)
     return replace(config, **params)
 
 
