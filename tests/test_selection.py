@@ -46,6 +46,8 @@ KEPT = {
     "random_share": 20,
     "hardest": 20,
     "mistakes": 40,
+    "uncertain": 20,
+    "self_paced": 50,  # 0.3 + 2 x 0.1
     "dbpd": 70,
     "smrd": 70,
     "srd": 90,  # int(100 * 0.95 ** 2)
@@ -55,6 +57,9 @@ KEPT = {
     "control_dbpd": 0,
     "control_smrd": None,
     "control_srd": None,
+    "filtered_dbpd": 49,  # round(0.7 * 70)
+    "filtered_smrd": 49,
+    "filtered_srd": 63,
 }
 
 
@@ -68,7 +73,8 @@ def scores(size: int = 100, epoch: int = 3, seed: int = 0, low: float = 0.005, h
         confidence=confidence,
         loss=1 - confidence,
         correct=torch.arange(size) >= 0.4 * size,
-        focus=lambda candidates: focus[candidates],
+        certainty=(2 * confidence - 1).abs(),
+        trust=lambda candidates: focus[candidates],
     )
 
 
@@ -91,7 +97,7 @@ def test_batches_of_any_size_all_easy_all_hard(name: str, size: int, low: float,
     selector = create(name)
     mask = selector(scores(size, low=low, high=high))
     assert mask.shape == (size,)
-    base = name.split("_", 1)[1] if selector.needs_focus else name
+    base = name.split("_", 1)[1] if selector.trust is not None else name
     if base in ("dbpd", "smrd") and low == high == 1.0:
         assert not mask.any()
     if name in ("dbpd", "smrd", "full_data") and low == high == 0.0:
@@ -138,6 +144,16 @@ def test_the_two_rules_run_in_opposite_directions() -> None:
     assert kept == {"threshold": [40, 20, 10], "share": [21, 35, 42]}
 
 
+@pytest.mark.parametrize("epoch", [1, 4, 9])
+def test_curriculum_and_active_learning_equal_a_loop(epoch: int) -> None:
+    given = scores(epoch=epoch)
+    wanted = int(min(1.0, 0.2 + 0.15 * (epoch - 1)) * 100)
+    easiest = sorted(sorted(range(100), key=lambda i: float(given.loss[i]))[:wanted])
+    assert create("self_paced", start=0.2, step=0.15)(given).nonzero()[:, 0].tolist() == easiest
+    least = sorted(range(100), key=lambda i: float(given.certainty[i]))[:30]
+    assert create("uncertain", share=0.3)(given).nonzero()[:, 0].tolist() == sorted(least)
+
+
 def test_erts_keeps_at_least_one_candidate_by_share() -> None:
     assert int(create("erts_dbpd", phi=0.01, rule="share")(scores(2, high=0.1)).sum()) == 1
 
@@ -148,10 +164,14 @@ def test_a_method_that_is_unknown_or_set_wrongly_is_an_error() -> None:
         lambda: create("dbpd", phi=0.5),
         lambda: create("srd", gamma=1.5),
         lambda: create("erts_srd", rule="both"),
+        lambda: create("erts_srd", by="aum"),
+        lambda: create("filtered_srd", by="magic"),
+        lambda: create("filtered_srd", by="focus", q=1.0),
+        lambda: create("self_paced", step=0.0),
     ):
         with pytest.raises(ValueError, match=r"there are|has no setting|choose"):
             call()
-    with pytest.raises(ValueError, match="needs focus"):
+    with pytest.raises(ValueError, match="needs the focus"):
         create("erts_srd")(Scores(3, 1, torch.Generator()))
 
 
@@ -317,8 +337,8 @@ def test_no_update_is_empty_and_the_counts_add_up(name: str, granularity: str) -
         assert entry["offered"] == N == sum(entry[part] for part in parts)
     assert done.curve[-1]["backprop"] == N  # the revision
     assert done.curve[-1]["scored"] == 0
-    assert (count.maps > 0) == selector.needs_focus
-    if not selector.needs_scores and not selector.needs_focus:
+    assert (count.maps > 0) == (selector.trust is not None and selector.trust.draws_maps)
+    if not selector.needs_scores and selector.trust is None:
         assert count.scored == 0
 
 
@@ -450,7 +470,7 @@ def test_stale_scores_are_those_of_the_last_visit() -> None:
     assert first.kept.all() and (first.confidence == 0).all()
     assert (second.confidence > 0).all() and torch.equal(second.kept, second.confidence < 0.5)
     table = ScoreTable.unseen(3, torch.device("cpu"))
-    assert table.loss.isinf().all() and (table.focus == 1).all() and not table.correct.any()
+    assert table.loss.isinf().all() and table.trust.isinf().all() and not table.correct.any()
 
 
 def test_scores_of_an_epoch_are_those_of_the_model_as_it_stands() -> None:
@@ -463,7 +483,7 @@ def test_scores_of_an_epoch_are_those_of_the_model_as_it_stands() -> None:
     x = SCALER(data.signals, data.mv_per_unit)
     p = (model(x).softmax(1) * data.labels).sum(1)
     torch.testing.assert_close(seen[0].confidence, p.detach())
-    torch.testing.assert_close(seen[0].focus, focus_score(scale(grad_cam(model, x))), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(seen[0].trust, focus_score(scale(grad_cam(model, x))), rtol=1e-4, atol=1e-5)
 
 
 def test_it_learns_and_multi_label_training_works() -> None:
@@ -507,7 +527,7 @@ def test_focus_of_the_epoch_asks_no_order() -> None:
     assert float(focus[kept].min()) > float(focus[~kept].max())
 
 
-@pytest.mark.parametrize("sheet", ["erts_ptbxl", "erts_table2"])
+@pytest.mark.parametrize("sheet", ["erts_ptbxl", "erts_tables"])
 def test_every_run_of_the_sweeps_is_one_that_can_be_made(sheet: str) -> None:
     from ecgkit import models
     from ecgkit.experiments.grids import read_sweep
@@ -518,5 +538,5 @@ def test_every_run_of_the_sweeps_is_one_that_can_be_made(sheet: str) -> None:
     for run in runs:
         config, selector, options = selection_settings(run)
         assert config.epochs == run.params["epochs"] and run.model in models.names()
-        assert set(options) <= {"width"}
-        assert selector.needs_focus == run.method.startswith(("erts", "control"))
+        assert set(options) <= {"width", "ndim"}
+        assert (selector.trust is not None) == run.method.startswith(("erts", "control", "filtered"))

@@ -17,8 +17,8 @@ class Accounting:
     filtered: int = 0  # chosen by the base method, removed by the filter on top
     skipped: int = 0  # chosen, but alone: batch normalisation needs two
     backprop: int = 0  # trained on
-    scored: int = 0  # forward passes without gradient, for selection alone
-    maps: int = 0  # Grad-CAM maps
+    scored: int = 0  # forward passes for selection alone; a backward pass for it counts two
+    maps: int = 0  # maps of explanations
     updates: int = 0  # steps of the optimiser
 
 

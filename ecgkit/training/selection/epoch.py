@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecgkit.explain import feature_cam, upsample
 from ecgkit.models.heads import Classifier
 from ecgkit.signals.windows import random_windows
 from ecgkit.training.data import DeviceData, Scaler
@@ -17,8 +17,8 @@ from ecgkit.training.loop import batches
 from ecgkit.training.predict import window_samples
 from ecgkit.training.selection.accounting import Accounting
 from ecgkit.training.selection.confidence import LabelKind, SampleScores, sample_scores
-from ecgkit.training.selection.focus import focus_score, scale
-from ecgkit.training.selection.methods import Scores, Selector
+from ecgkit.training.selection.selector import Scores, Selector
+from ecgkit.training.selection.trust import History, Judged
 
 __all__ = ["Decision", "EpochWork", "ScoreTable", "train_epoch"]
 
@@ -35,7 +35,8 @@ class Decision:
         confidence: Probability of the truth, shape (n,); empty where the method did not ask.
         candidates: Chosen by the base method, bool, shape (n,).
         kept: Chosen in the end, bool, shape (n,).
-        focus: Focus of the candidates, in their order; empty where the method did not ask.
+        trust: The filter's score of the candidates, in their order, which is the focus in ERTS; empty where
+            the method did not ask.
     """
 
     epoch: int
@@ -43,35 +44,76 @@ class Decision:
     confidence: Tensor
     candidates: Tensor
     kept: Tensor
-    focus: Tensor
+    trust: Tensor
+
+
+class ForwardPass(NamedTuple):
+    """What a forward pass for selection alone says of n samples."""
+
+    features: Tensor  # output of the body
+    probabilities: Tensor  # (n, K), float32
+    scores: SampleScores
 
 
 @dataclass
 class ScoreTable:
-    """The last known scores of every training sample, each of shape (N,)."""
+    """The last known scores of every training sample and their history, each of shape (N,)."""
 
     confidence: Tensor
     loss: Tensor
     correct: Tensor
-    focus: Tensor
+    margin: Tensor
+    certainty: Tensor
+    trust: Tensor
+    seen: Tensor
+    confidence_sum: Tensor
+    margin_sum: Tensor
+    forgotten: Tensor
+    learnt: Tensor
 
     @classmethod
     def unseen(cls, size: int, device: torch.device) -> "ScoreTable":
-        """Samples of which nothing is known: never easy, never unfocused."""
+        """Samples of which nothing is known: never easy, never certain, always to be trusted."""
+
+        def all_of(value: float) -> Tensor:
+            return torch.full((size,), value, dtype=torch.float32, device=device)
+
+        never = torch.zeros(size, dtype=torch.bool, device=device)
         return cls(
-            confidence=torch.zeros(size, device=device),
-            loss=torch.full((size,), torch.inf, device=device),
-            correct=torch.zeros(size, dtype=torch.bool, device=device),
-            focus=torch.ones(size, device=device),
+            confidence=all_of(0),
+            loss=all_of(torch.inf),
+            correct=never.clone(),
+            margin=all_of(-torch.inf),
+            certainty=all_of(0),
+            trust=all_of(torch.inf),
+            seen=all_of(0),
+            confidence_sum=all_of(0),
+            margin_sum=all_of(0),
+            forgotten=all_of(0),
+            learnt=never,
         )
 
     def set(self, rows: Tensor, scores: SampleScores) -> None:
-        self.confidence[rows] = scores.confidence.detach()
-        self.loss[rows] = scores.loss.detach()
-        self.correct[rows] = scores.correct
+        """Enter the scores of some samples, no sample twice, and bring their history forward."""
+        self.forgotten[rows] += (self.correct[rows] & ~scores.correct).float()
+        self.learnt[rows] |= scores.correct
+        self.seen[rows] += 1
+        self.confidence_sum[rows] += scores.confidence.detach()
+        self.margin_sum[rows] += scores.margin.detach()
+        for name, values in scores._asdict().items():
+            getattr(self, name)[rows] = values.detach()
 
     def __getitem__(self, rows: Tensor) -> SampleScores:
-        return SampleScores(self.confidence[rows], self.loss[rows], self.correct[rows])
+        return SampleScores(*(getattr(self, name)[rows] for name in SampleScores._fields))
+
+    def history(self, rows: Tensor) -> History:
+        return History(
+            self.seen[rows],
+            self.confidence_sum[rows],
+            self.margin_sum[rows],
+            self.forgotten[rows],
+            self.learnt[rows],
+        )
 
 
 @dataclass
@@ -110,20 +152,29 @@ class EpochWork:
             features = self.model.body(x)
             return features, self.model.head(features).float()
 
-    def score(self, rows: Tensor, x: Tensor) -> tuple[Tensor, SampleScores]:
-        """Features and scores from a forward pass for selection alone, in the model's present mode."""
+    def score(self, rows: Tensor, x: Tensor) -> ForwardPass:
+        """A forward pass for selection alone, in the model's present mode; its scores enter the table."""
         with self.timed("select"), torch.no_grad():
             features, logits = self.forward(x)
             scores = sample_scores(logits, self.data.labels[rows], self.labels)
+            probabilities = logits.softmax(dim=1) if self.labels == "single" else logits.sigmoid()
+            self.table.set(rows, scores)
         self.count.scored += len(rows)
-        return features, scores
+        return ForwardPass(features, probabilities, scores)
 
-    def focus(self, features: Tensor, samples: int) -> Tensor:
-        """Focus of the explanation of the predicted class, (n,)."""
-        with self.timed("grad_cam"):
-            cam = upsample(feature_cam(self.model.head, features), samples)
-            self.count.maps += len(cam)
-            return focus_score(scale(cam))
+    def trust(self, rows: Tensor, x: Tensor, features: Tensor, probabilities: Tensor) -> Tensor:
+        """The selector's score of trust, (n,)."""
+        trust = self.selector.trust
+        assert trust is not None
+        self.count.maps += trust.draws_maps * len(rows)
+        self.count.scored += trust.passes * len(rows)
+        with (
+            self.timed("grad_cam"),
+            torch.autocast(self.data.device.type, torch.bfloat16, enabled=self.bf16),
+        ):
+            history = self.table.history(rows)
+            labels = self.data.labels[rows]
+            return trust(Judged(self.model, x, labels, features, probabilities, history))
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -193,16 +244,18 @@ def _select_in_batches(work: EpochWork, order: Tensor) -> Tensor:
 
 
 def _choose_in_batch(work: EpochWork, rows: Tensor, x: Tensor) -> Tensor:
-    features, scores = work.score(rows, x) if work.selector.needs_scores else (None, None)
+    done = work.score(rows, x) if work.selector.needs_scores else None
 
-    def focus(candidates: Tensor) -> Tensor:
+    def trust(candidates: Tensor) -> Tensor:
         if not candidates.any():
             return x.new_zeros(0)
-        if features is not None:
-            return work.focus(features[candidates], x.shape[-1])
-        return work.focus(work.score(rows[candidates], x[candidates])[0], x.shape[-1])
+        if done is None:
+            found = work.score(rows[candidates], x[candidates])
+            return work.trust(rows[candidates], x[candidates], found.features, found.probabilities)
+        features, probabilities = done.features[candidates], done.probabilities[candidates]
+        return work.trust(rows[candidates], x[candidates], features, probabilities)
 
-    return _decide(work, rows, scores, focus)
+    return _decide(work, rows, None if done is None else done.scores, trust)
 
 
 def _select_from_table(work: EpochWork) -> Tensor:
@@ -212,17 +265,17 @@ def _select_from_table(work: EpochWork) -> Tensor:
         due = method.needs_scores
     else:
         due = work.epoch > 1 and (work.epoch - 1) % work.rescore_every == 0
-        due = due and (method.needs_scores or method.needs_focus)
+        due = due and (method.needs_scores or method.trust is not None)
     if due:
         _rescore(work, everything)
 
-    def focus(candidates: Tensor) -> Tensor:
-        if per_epoch and not due:  # the method asks for nothing but the focus of its candidates
+    def trust(candidates: Tensor) -> Tensor:
+        if per_epoch and not due:  # the method asks for nothing but the trust of its candidates
             _rescore(work, everything[candidates])
-        return work.table.focus[candidates]
+        return work.table.trust[candidates]
 
     scores = work.table[everything] if method.needs_scores else None
-    rows = everything[_decide(work, everything, scores, focus)]
+    rows = everything[_decide(work, everything, scores, trust)]
     rows = rows[torch.randperm(len(rows), generator=work.generator).to(rows.device)]
     total = torch.zeros((), device=rows.device)
     for part in rows.split(work.batch_size):
@@ -231,33 +284,33 @@ def _select_from_table(work: EpochWork) -> Tensor:
 
 
 def _rescore(work: EpochWork, rows: Tensor) -> None:
-    """New scores, and focus where it is needed, in evaluation mode.
+    """New scores, and trust where it is needed, in evaluation mode.
 
-    The focus of samples that will not be candidates is computed, too: that is cheaper than a second forward
+    The trust of samples that will not be candidates is computed, too: that is cheaper than a second forward
     pass over those that will.
     """
     work.model.eval()
     for part in rows.split(work.batch_size):
         x = work.windows(part)
-        features, scores = work.score(part, x)
-        work.table.set(part, scores)
-        if work.selector.needs_focus:
-            work.table.focus[part] = work.focus(features, x.shape[-1])
+        found = work.score(part, x)
+        if work.selector.trust is not None:
+            work.table.trust[part] = work.trust(part, x, found.features, found.probabilities)
     work.model.train()
 
 
 def _decide(
-    work: EpochWork, rows: Tensor, scores: SampleScores | None, focus: Callable[[Tensor], Tensor]
+    work: EpochWork, rows: Tensor, scores: SampleScores | None, trust: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """The method's choice, counted and reported."""
     looked: list[tuple[Tensor, Tensor]] = []
 
     def look(candidates: Tensor) -> Tensor:
-        looked.append((candidates, focus(candidates)))
+        looked.append((candidates, trust(candidates)))
         return looked[-1][1]
 
     given = {} if scores is None else scores._asdict()
-    kept = work.selector(Scores(len(rows), work.epoch, work.generator, rows.device, **given, focus=look))
+    given.pop("margin", None)
+    kept = work.selector(Scores(len(rows), work.epoch, work.generator, rows.device, **given, trust=look))
     candidates, values = looked[0] if looked else (kept, rows.new_zeros(0, dtype=torch.float32))
     work.count.offered += len(rows)
     work.count.dropped += int((~candidates).sum())
@@ -283,6 +336,7 @@ def _update(work: EpochWork, rows: Tensor, x: Tensor) -> Tensor:
     work.count.updates += 1
     if work.granularity == "stale":
         work.table.set(rows, scores)
-        if work.selector.needs_focus:
-            work.table.focus[rows] = work.focus(features, x.shape[-1])
+        if work.selector.trust is not None:
+            probabilities = (logits.softmax(dim=1) if work.labels == "single" else logits.sigmoid()).detach()
+            work.table.trust[rows] = work.trust(rows, x, features.detach(), probabilities)
     return scores.loss.detach().sum()

@@ -32,7 +32,7 @@ from ecgkit.training.predict import predict
 from ecgkit.training.selection.accounting import Accounting
 from ecgkit.training.selection.confidence import LabelKind
 from ecgkit.training.selection.epoch import Decision, EpochWork, ScoreTable, train_epoch
-from ecgkit.training.selection.methods import Selector
+from ecgkit.training.selection.selector import Selector
 
 __all__ = ["SelectedTraining", "SelectionConfig", "train_with_selection"]
 
