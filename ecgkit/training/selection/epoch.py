@@ -168,10 +168,7 @@ class EpochWork:
         assert trust is not None
         self.count.maps += trust.draws_maps * len(rows)
         self.count.scored += trust.passes * len(rows)
-        with (
-            self.timed("grad_cam"),
-            torch.autocast(self.data.device.type, torch.bfloat16, enabled=self.bf16),
-        ):
+        with self.timed("grad_cam"):
             history = self.table.history(rows)
             labels = self.data.labels[rows]
             return trust(Judged(self.model, x, labels, features, probabilities, history))

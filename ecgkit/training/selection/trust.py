@@ -63,7 +63,9 @@ def _maps(judged: Judged, cam: Callable[..., Tensor] = feature_cam) -> Tensor:
 
 
 def _integrated_gradients(judged: Judged) -> Tensor:
-    attribution = integrated_gradients(judged.model, judged.x, steps=IG_STEPS)
+    half = judged.features.dtype == torch.bfloat16  # then the network works in bfloat16 here, too
+    with torch.autocast(judged.x.device.type, torch.bfloat16, enabled=half):
+        attribution = integrated_gradients(judged.model, judged.x, steps=IG_STEPS)
     return scale(attribution.abs().sum(dim=1).float())
 
 
