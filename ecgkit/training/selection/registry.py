@@ -31,8 +31,8 @@ _BASES: dict[str, type[Selector]] = {
     "srd": Srd,
 }
 _PREFIXES: dict[str, tuple[type[Filter], dict[str, Any], set[str]]] = {
-    "erts": (Filter, {"by": "focus"}, {"phi", "rule", "q"}),
-    "control": (Control, {"by": "focus"}, {"phi", "rule", "q"}),
+    "erts": (Filter, {"by": "focus"}, {"phi", "rule"}),
+    "control": (Control, {"by": "focus"}, {"phi", "rule"}),
     "filtered": (Filter, {"rule": "share"}, {"phi", "by", "q"}),
 }
 """What stands before the name of a base method: the kind of filter, what is fixed, what can be set."""
