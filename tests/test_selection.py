@@ -534,7 +534,7 @@ def test_every_run_of_the_sweeps_is_one_that_can_be_made(sheet: str) -> None:
     from ecgkit.experiments.methods import selection_settings
 
     runs = read_sweep(Path(__file__).parents[1] / "sweeps" / f"{sheet}.yaml")
-    assert {run.seed for run in runs} == {0, 1, 2}
+    assert {run.seed for run in runs} >= {0, 1, 2}
     for run in runs:
         config, selector, options = selection_settings(run)
         assert config.epochs == run.params["epochs"] and run.model in models.names()
