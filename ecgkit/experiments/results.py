@@ -196,7 +196,8 @@ def load(experiment: str, results: str | Path | None = None, status: str = "fini
 
     Columns: the fields of `Run` (``params`` as ``params.<name>``), for each metric ``<name>``, ``<name>_low``
     and ``<name>_high``, then epochs, effective_epochs, samples_backprop, seconds, peak_memory_mib,
-    records_train, records_validation, records_test, fingerprint, device, commit, date, status, hash and
+    records_train, records_validation, records_test, predicted (if each test record has a score),
+    fingerprint, device, commit, date, status, hash and
     content_sha256. Training on less data adds its counts (see `ecgkit.training.selection.Accounting`),
     compute_equivalent_epochs, and seconds_<phase>.
 
@@ -266,6 +267,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "peak_memory_mib": record.get("peak_memory_mib"),
         **({"gpu_joules": record["gpu_joules"]} if "gpu_joules" in record else {}),
         **counts,
+        "predicted": bool(record.get("predictions")),
         "fingerprint": data.get("fingerprint"),
         "device": record.get("device"),
         "commit": record.get("commit"),

@@ -30,17 +30,23 @@ def provenance(frame: pd.DataFrame) -> str:
     if frame.empty:
         return "Not run yet."
     data = _listed(f"{name} {v}" for name, v in zip(frame["dataset"], frame["dataset_version"], strict=True))
-    records = "–".join(
-        f"{int(n):,}" for n in sorted({frame["records_test"].min(), frame["records_test"].max()})
-    )
+    if "predicted" in frame and not frame["predicted"].any():  # the runs draw tasks of their own
+        parts = frame[["records_train", "records_validation", "records_test"]]
+        records = f"tasks drawn from {_span(parts.sum(axis=1))} records"
+    else:
+        records = f"{_span(frame['records_test'])} test records"
     per_setting = frame.groupby([c for c in ("task", "model", "method") if c in frame])["seed"].nunique()
     seeds = "–".join(str(n) for n in sorted({int(per_setting.min()), int(per_setting.max())}))
     dates = " to ".join(sorted({frame["date"].min()[:10], frame["date"].max()[:10]}))
     runs = f"{len(frame)} run{'s' * (len(frame) > 1)}"
     return (
-        f"Data: {data}; {records} test records; {runs}, {seeds} seed{'s' * (seeds != '1')} per setting; "
+        f"Data: {data}; {records}; {runs}, {seeds} seed{'s' * (seeds != '1')} per setting; "
         f"protocol: {_listed(frame['protocol'])}; device: {_listed(frame['device'])}; {dates}."
     )
+
+
+def _span(counts: pd.Series) -> str:
+    return "–".join(f"{int(n):,}" for n in sorted({counts.min(), counts.max()}))
 
 
 def _listed(values: Iterable[str]) -> str:
