@@ -92,3 +92,13 @@ def test_a_pack_runs_on_a_bare_machine_and_its_results_come_home(tmp_path: Path)
     assert runs["records_test"].iloc[0] > 5
     commit = read_record(next(results.glob("packed/*.json")))["commit"]
     assert commit == json.loads((pack / "pack.json").read_text())["commit"]
+
+
+def test_runs_without_their_data_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from gpu_pack import with_data
+
+    from ecgkit.experiments.run import Run
+
+    runs = [Run("x", "cpsc2018", "1.0.3", "cpsc9", "fcn_wang", "supervised", "paper", s) for s in (0, 1)]
+    assert with_data(runs, tmp_path) == []
+    assert "2 runs are left out" in capsys.readouterr().err

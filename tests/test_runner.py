@@ -289,3 +289,19 @@ def test_a_method_may_return_a_table_instead_of_scores(data, tmp_path, monkeypat
     assert runs["correlation_low"].item() == -0.75
     table = load_tables(runs, tmp_path)
     assert table[["fold", "f1"]].to_dict("records") == rows and set(table["hash"]) == {record["hash"]}
+
+
+def test_a_part_of_a_data_set_is_not_taken_for_the_whole(data, tmp_path) -> None:
+    from ecgkit.errors import DataNotFoundError
+    from ecgkit.experiments.data import require_whole
+
+    part = datasets.load("ptbxl", root=data)
+    for protocol in ("quick", "reduced", "paper"):
+        require_whole(part, protocol)  # synthetic
+    real = replace(part, version="1.0.3")
+    require_whole(real, "quick")
+    with pytest.raises(DataNotFoundError, match=rf"21,799 records, and {len(part)} of them .* download"):
+        require_whole(real, "reduced")
+    few = replace(real, name="cpsc2018", version="1.0.3")
+    with pytest.raises(DataNotFoundError, match=r"cpsc2018 1\.0\.3 has 6,877 records"):
+        require_whole(few, "paper")

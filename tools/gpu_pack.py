@@ -28,7 +28,9 @@ from run_here import limb_leads
 
 from ecgkit import datasets
 from ecgkit.datasets import store
+from ecgkit.errors import DataNotFoundError
 from ecgkit.experiments.check import check_record
+from ecgkit.experiments.data import load_for
 from ecgkit.experiments.grids import read_sweep
 from ecgkit.experiments.results import results_folder
 from ecgkit.experiments.run import Run
@@ -84,12 +86,33 @@ def pack_data(
     }
 
 
+def with_data(runs: Sequence[Run], root: Path | None) -> list[Run]:
+    """The runs whose data are at hand as a whole; says how many are left out, and why."""
+    problems: dict[tuple[str, int, bool], str] = {}
+    kept = []
+    for run in runs:
+        key = run.dataset, run.sampling_rate_hz, run.protocol == "quick"
+        if key not in problems:
+            try:
+                load_for(run, run.dataset, None, root)
+                problems[key] = ""
+            except DataNotFoundError as error:
+                problems[key] = str(error)
+        if not problems[key]:
+            kept.append(run)
+    if len(kept) < len(runs):
+        reasons = "; ".join(filter(None, problems.values()))
+        print(f"{len(runs) - len(kept)} runs are left out: {reasons}", file=sys.stderr)
+    return kept
+
+
 def pack(
     sweeps: Sequence[Path], out: Path, root: Path | None, results: Path, part_records: int = PART_RECORDS
 ) -> int:
     """Write the whole pack into the folder `out`, which is made anew; returns the number of runs in it."""
     runs = {
-        path: [p.run for p in plan(read_sweep(path), results) if p.state != "finished"] for path in sweeps
+        path: with_data([p.run for p in plan(read_sweep(path), results) if p.state != "finished"], root)
+        for path in sweeps
     }
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)

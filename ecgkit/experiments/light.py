@@ -9,6 +9,7 @@ from ecgkit import datasets, models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.sources import pooled, scored_2021
 from ecgkit.datasets.splits import leave_one_source_out
+from ecgkit.experiments.data import load_for
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import check_known
@@ -53,7 +54,7 @@ def source_parts(run: Run, config: LightConfig) -> Parts:
         found = []
         for name in names:
             task = "scored2021" if "scored2021" in datasets.SOURCES[name].tasks else None
-            dataset = datasets.load(name, task=task, sampling_rate_hz=run.sampling_rate_hz)
+            dataset = load_for(run, name, task)
             found.append(prepare_light(scored_2021(dataset).labelled(), config))
         return pooled(found)
 

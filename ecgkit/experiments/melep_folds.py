@@ -21,6 +21,7 @@ from ecgkit import datasets
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.challenge import MELEP_SECONDS, first_seconds
 from ecgkit.evaluation import f1, mean_interval
+from ecgkit.experiments.data import load_for
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import check_known
@@ -302,9 +303,7 @@ def _data(
     whole = [whole_records(part) for part in (parts.train, parts.validation, parts.test)]
     classes = whole[0].classes
     if settings.source in datasets.names():
-        other = datasets.load(
-            settings.source, task=_other_task(settings.source), sampling_rate_hz=run.sampling_rate_hz
-        )
+        other = load_for(run, settings.source, _other_task(settings.source))
         train, _, held_out = (whole_records(part) for part in other.labelled().split())
         pool = join(whole)
     else:

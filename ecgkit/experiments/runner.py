@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgkit import datasets, evaluation, machine
+from ecgkit import evaluation, machine
 from ecgkit.evaluation import bootstrap, class_aucs
+from ecgkit.experiments.data import load_for
 from ecgkit.experiments.energy import gpu_joules
 from ecgkit.experiments.methods import METHODS
 from ecgkit.experiments.outcome import Outcome, Parts
@@ -52,6 +53,7 @@ def execute(
 
     Raises:
         ValueError: If the method is not known, or the data are of another version than the run asks for.
+        DataNotFoundError: If the data are not there, or not whole (see `ecgkit.experiments.data`).
     """
     path = record_path(results, run)
     if path.exists() and read_record(path)["status"] == "finished":
@@ -84,7 +86,7 @@ def execute(
 
 
 def _parts(run: Run, root: Path | None) -> Parts:
-    dataset = datasets.load(run.dataset, root=root, task=run.task, sampling_rate_hz=run.sampling_rate_hz)
+    dataset = load_for(run, run.dataset, run.task, root)
     if dataset.version != run.dataset_version:
         raise ValueError(
             f"the run asks for {run.dataset} {run.dataset_version}, the data at hand are {dataset.version}"

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ecgkit import datasets, models
+from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.labels_ptbxl import aggregation_matrix, classes_of
 from ecgkit.evaluation import bootstrap, fmax, macro_auc, paired_bootstrap
+from ecgkit.experiments.data import load_for
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import train_config
@@ -90,7 +91,7 @@ def transfer(
         )
         source_parts = source.split()
     else:
-        source_parts = datasets.load(settings["source"], task="all").labelled().split()
+        source_parts = load_for(run, settings["source"], "all").labelled().split()
     steps = 1 + 2 * len(settings["records"])
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
