@@ -153,6 +153,16 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_printed_text_is_stored_in_one_piece() -> None:
+    out = [
+        nbformat.v4.new_output("stream", name=n, text=t)
+        for n, t in zip("aab", ("1\n", "2\n", "3\n"), strict=True)
+    ]
+    shown = nbformat.v4.new_output("display_data", data={})
+    joined = colab._joined([*out, shown, nbformat.v4.new_output("stream", name="b", text="4\n")])
+    assert [o.get("text") for o in joined] == ["1\n2\n", "3\n", None, "4\n"]
+
+
 @pytest.mark.slow
 def test_a_failing_cell_names_the_notebook_and_the_cell(in_tmp: Path) -> None:
     path = source(in_tmp, "fine = 1", "1 / 0  # here")

@@ -119,6 +119,22 @@ def _guarded(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and GUARD in cell.metadata.get("tags", [])
 
 
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Printed text in one piece: where a kernel cuts it depends on nothing but time."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and output.output_type == last.output_type == "stream"
+            and output.name == last.name
+        ):
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
 def _take_outputs(notebook: NotebookNode, stored: Path) -> NotebookNode:
     """Copy the guarded outputs from a stored notebook. Cells are matched by id: a changed cell has none."""
     if not stored.exists():
@@ -126,7 +142,7 @@ def _take_outputs(notebook: NotebookNode, stored: Path) -> NotebookNode:
     by_id = {c["id"]: c for c in nbformat.read(stored, as_version=4).cells if c.cell_type == "code"}
     for cell in filter(_guarded, notebook.cells):
         if cell["id"] in by_id:
-            cell.outputs = by_id[cell["id"]].outputs
+            cell.outputs = _joined(by_id[cell["id"]].outputs)
             cell.execution_count = 1 if cell.outputs else None  # nbval takes a cell without one for never run
             for output in cell.outputs:
                 if output.output_type == "execute_result":
