@@ -72,7 +72,7 @@ def epoch_seconds(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        float(loss)  # waits for the device
+        loss.item()  # waits for the device
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
 
