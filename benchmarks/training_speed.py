@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--name", default="", help="of the machine: part of the name of the file")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -136,8 +138,12 @@ def main() -> None:
         "records": len(dataset),
         "data": f"{dataset.name} {dataset.version}",
         "repeats": repeats,
+        "amx": torch.cpu._is_amx_tile_supported() if device.type == "cpu" else None,
     }
-    save(__file__, measured, torch.get_num_threads(), device.type)
+    script = Path(__file__)
+    if arguments.name:
+        script = script.with_stem(f"{script.stem}_{arguments.name}")
+    save(str(script), measured, torch.get_num_threads(), device.type)
 
 
 if __name__ == "__main__":

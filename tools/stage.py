@@ -78,6 +78,30 @@ def status_page(times: list[dict]) -> str:
     return f"## Pages\n\n{pages}\n\n## This build\n\n{_table(['what', 'value'], facts)}\n"
 
 
+def training_speed(folder: Path = ROOT / "benchmarks") -> str:
+    """What `benchmarks/training_speed.py` measured, one pair of tables per machine."""
+    parts = []
+    for path in sorted(folder.glob("training_speed*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        amx = {True: ", with AMX", False: ", without AMX"}.get(found.get("amx"), "")
+        parts.append(
+            f"**{found['device']}{amx}, {found['threads']} threads, torch {found['versions']['torch']}, "
+            f"{found['date'][:10]}.** {found['records']:,} records of {found['data']}; median of "
+            f"{found['repeats']} after one pass that does not count."
+        )
+        loops = [
+            [f"`{name}`", *(f"{row[f'{loop}_windows_per_s']:,.0f}" for loop in ("dataloader", "ecgkit")), f"{row['ratio']:.2f}"]
+            for name, row in found["loops"].items()
+        ]
+        parts.append(_table(["network", "windows/s, DataLoader", "windows/s, ecgkit", "ratio"], loops))
+        epochs = [
+            [f"`{name}`", f"{row['float32']:.0f} s", f"{row['bf16']:.0f} s", f"{row['float32'] / row['bf16']:.2f}"]
+            for name, row in found["seconds_per_ptbxl_epoch"].items()
+        ]
+        parts.append(_table(["network", "float32", "bfloat16", "float32 / bfloat16"], epochs))
+    return "\n\n".join(parts)
+
+
 def _packages(name: str) -> list[str]:
     """A package and the packages below it."""
     module = import_module(name)
@@ -111,6 +135,7 @@ def _config(folder: Path) -> None:
     own["html_extra_path"] = ["_extra"]
     own["myst_substitutions"] = {"repository": repository(), "tag": tag(), "version": version()}
     own["myst_substitutions"]["sweep_sizes"] = sizes_markdown(ROOT / "sweeps", ROOT / "results")
+    own["myst_substitutions"]["training_speed"] = training_speed()
     (folder / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
