@@ -192,6 +192,29 @@ def test_paired_bootstrap_of_a_model_with_itself():
     assert (pair.difference, pair.low, pair.high, pair.p_value) == (0, 0, 0, 1)
 
 
+def test_all_pairs_at_once_equal_the_pairs_one_by_one():
+    truth, a = example(0)
+    rng = np.random.default_rng(1)
+    scores = {"a": a, "b": a + 0.5 * rng.normal(size=a.shape), "c": rng.normal(size=a.shape)}
+    found = ev.paired_bootstraps(ev.macro_auc, truth, scores, n=150)
+    assert list(found) == [("a", "b"), ("a", "c"), ("b", "c")]
+    for (first, second), gap in found.items():
+        alone = ev.paired_bootstrap(ev.macro_auc, truth, scores[first], scores[second], n=150)
+        assert gap == alone and (gap.draws == alone.draws).all()
+    with pytest.raises(ValueError, match="at least two"):
+        ev.paired_bootstraps(ev.macro_auc, truth, {"a": a})
+
+
+def test_the_default_draws_let_a_clear_difference_pass_the_correction_for_36_pairs():
+    truth, good = example(0, n=120)
+    rng = np.random.default_rng(1)
+    scores = {"good": good} | {f"chance {i}": rng.normal(size=good.shape) for i in range(8)}
+    found = ev.paired_bootstraps(ev.macro_auc, truth, scores)
+    corrected = ev.holm([gap.p_value for gap in found.values()])
+    assert len(found) == 36
+    assert all(p < 0.05 for pair, p in zip(found, corrected, strict=True) if "good" in pair)
+
+
 def test_paired_p_values_are_fair_under_no_difference():
     rng = np.random.default_rng(0)
     truth = np.repeat([[0], [1]], 60, axis=0)

@@ -172,7 +172,7 @@ def test_provenance_and_paper_beside_ours(results: Path) -> None:
     runs = load("demo", results)
     line = provenance(runs)
     total = int(runs[["records_train", "records_validation", "records_test"]].sum(axis=1).iloc[0])
-    assert f"tasks drawn from {total:,} records" in provenance(runs.assign(predicted=False))
+    assert f"tasks drawn from {total:,} records" in provenance(runs.assign(method="melep_folds"))
     assert "synthetic 1; 40 test records; 6 runs, 3 seeds per setting" in line
     paper = pd.DataFrame({"task": "toy", "model": ["fake", "missing"], "paper": [0.925, 0.5]})
     table = paper_vs_ours(paper, runs, ["task", "model"], "macro_auc")

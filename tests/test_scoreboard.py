@@ -197,6 +197,53 @@ def test_seeds_are_averaged(tmp_path: Path) -> None:
     assert len(score.runs) == 3
 
 
+LEVEL = {"experiment": "e", "metric": "macro_auc", "a": [{"model": "lstm"}], "b": [{"model": "fcn_wang"}]}
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected"),
+    [
+        ((0.001, -0.001, 0.0), "reproduced"),  # no loss of 0.01 or more
+        ((-0.005, -0.009, -0.007), "partly"),  # behind for certain, by less than 0.01
+        ((-0.03, -0.031, -0.032), "not"),
+        ((0.02, -0.02, 0.0), "open"),  # the interval of three seeds tells nothing
+    ],
+)
+def test_level_is_judged_by_the_paired_difference(
+    tmp_path: Path, gaps: tuple[float, ...], expected: str
+) -> None:
+    for seed, gap in enumerate(gaps):
+        base = 0.8 + 0.05 * seed  # the seeds differ much more than the networks
+        record(tmp_path, base + gap, "lstm", experiment="e", seed=seed)
+        record(tmp_path, base, "fcn_wang", experiment="e", seed=seed)
+    found = TESTS["level"](tmp_path, LEVEL)
+    assert found.word == expected
+    assert f"{np.mean(gaps):+.3f}" in found.ours and "3 seeds" in found.ours
+    assert len(found.runs) == 6
+
+
+def test_level_of_one_seed_is_paired_over_the_test_records(tmp_path: Path) -> None:
+    from ecgkit.evaluation import macro_auc, paired_bootstrap
+    from ecgkit.experiments.results import save_predictions
+
+    rng = np.random.default_rng(0)
+    y = (rng.random((300, 3)) < 0.3).astype(np.uint8)
+    scores = {}
+    for model, noise in (("lstm", 0.6), ("fcn_wang", 0.4)):
+        record(tmp_path, 0.9, model, experiment="e")
+        assert TESTS["level"](tmp_path, LEVEL).word == "open"
+        run = Run("e", "ptbxl", "1.0.3", "form", model, "supervised", "paper", 0)
+        scores[model] = (y + noise * rng.normal(size=y.shape)).astype(np.float16)
+        save_predictions(tmp_path, run, np.arange(300), y, scores[model])
+    gap = paired_bootstrap(
+        macro_auc, y, *(scores[m].astype(np.float32) for m in ("lstm", "fcn_wang")), seed=0
+    )
+    found = TESTS["level"](tmp_path, LEVEL)
+    assert gap.high < 0 and gap.difference < -0.01
+    assert found.word == "not"
+    assert f"{gap.difference:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}" in found.ours
+
+
 def test_a_verdict_names_its_runs(tmp_path: Path) -> None:
     record(tmp_path, 0.757, method="wavelet_nn")
     board = papers.scoreboard(tmp_path).set_index("key")

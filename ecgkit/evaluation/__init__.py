@@ -2,9 +2,7 @@
 
 from ecgkit.evaluation.bootstrap import (
     BootstrapResult,
-    PairedBootstrapResult,
     bootstrap,
-    paired_bootstrap,
     paper_notation,
     resample_counts,
 )
@@ -20,6 +18,7 @@ from ecgkit.evaluation.metrics import (
     precision,
     recall,
 )
+from ecgkit.evaluation.paired import PairedBootstrapResult, paired_bootstrap, paired_bootstraps
 from ecgkit.evaluation.ranking import (
     FmaxResult,
     class_aucs,
@@ -70,6 +69,7 @@ __all__ = [
     "micro_precision",
     "optimal_thresholds",
     "paired_bootstrap",
+    "paired_bootstraps",
     "paper_notation",
     "precision",
     "propagate",

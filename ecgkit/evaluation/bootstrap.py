@@ -17,9 +17,7 @@ from ecgkit.evaluation.resampled import Evaluator, fast_evaluator
 __all__ = [
     "BootstrapResult",
     "Metric",
-    "PairedBootstrapResult",
     "bootstrap",
-    "paired_bootstrap",
     "paper_notation",
     "resample_counts",
 ]
@@ -44,22 +42,6 @@ class BootstrapResult:
 
     def __str__(self) -> str:
         return paper_notation(self)
-
-
-@dataclass(frozen=True)
-class PairedBootstrapResult:
-    """The difference of a metric between two models on the same records, and its percentile interval."""
-
-    difference: float  # metric of A minus metric of B, on the whole test set
-    low: float
-    high: float
-    p_value: float  # two-sided
-    level: float
-    n: int
-    redrawn: int
-    draws: NDArray[np.float64] = field(
-        repr=False, compare=False
-    )  # the difference on each resample, shape (n,)
 
 
 def paper_notation(result: BootstrapResult) -> str:
@@ -174,18 +156,21 @@ def _one_by_one(metric: Metric, y_true: NDArray, y_score: NDArray) -> Evaluator:
     return evaluate
 
 
-def _evaluator(metric: Metric, y_true: NDArray, y_score: NDArray) -> Evaluator:
+def evaluator(metric: Metric, y_true: NDArray, y_score: NDArray) -> Evaluator:
+    """What turns resamples, as counts, into values of the metric: for many at once where that is known."""
     if len(y_true) != len(y_score):
         raise ValueError(f"y_true has {len(y_true)} records, the scores have {len(y_score)}")
     return fast_evaluator(metric, y_true, y_score) or _one_by_one(metric, y_true, y_score)
 
 
-def _interval(draws: NDArray[np.float64], level: float) -> tuple[float, float]:
+def interval(draws: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """The percentiles that leave out (1 - level) / 2 of the draws at each end."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
+    """Raise a ValueError unless 0 < level < 1."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
 
@@ -230,69 +215,13 @@ def bootstrap(
     >>> print(result)
     0.816(37)
     """
-    _check_level(level)
+    check_level(level)
     truth, score = np.asarray(y_true), np.asarray(y_score)
-    evaluate = _evaluator(metric, truth, score)
+    evaluate = evaluator(metric, truth, score)
     values, redrawn = [], 0
     for counts, thrown in resample_counts(truth, n, seed, groups, redraw):
         values.append(evaluate(counts))
         redrawn += thrown
     draws = np.concatenate(values)
-    low, high = _interval(draws, level)
+    low, high = interval(draws, level)
     return BootstrapResult(float(metric(truth, score)), low, high, level, n, redrawn, draws)
-
-
-def paired_bootstrap(
-    metric: Metric,
-    y_true: ArrayLike,
-    score_a: ArrayLike,
-    score_b: ArrayLike,
-    n: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-    groups: ArrayLike | None = None,
-    redraw: bool = True,
-) -> PairedBootstrapResult:
-    """Difference of a metric between models A and B, with both evaluated on the same resamples.
-
-    It tells whether two trained models differ on records like these. It does not see how results vary between
-    training seeds; for that see `compare_seeds`.
-
-    The p-value is twice the smaller of the shares of differences <= 0 and >= 0, with one added to both counts
-    and to `n` (so it is never 0, and at least 2 / (n + 1)), and at most 1.
-
-    Args:
-        metric: Function of the truth and the scores of some records.
-        y_true: Truth, shape (N,) or (N, K).
-        score_a: Scores of A, first axis N.
-        score_b: Scores of B, first axis N.
-        n: Number of resamples.
-        level: Probability that the interval is to cover, in (0, 1).
-        seed: Seed of the resamples.
-        groups: As `bootstrap`.
-        redraw: As `bootstrap`.
-
-    Raises:
-        ValueError: As `bootstrap`.
-
-    >>> from ecgkit.evaluation import macro_auc
-    >>> rng = np.random.default_rng(0)
-    >>> y = rng.integers(0, 2, (200, 3))
-    >>> a, b = (y + noise * rng.normal(size=y.shape) for noise in (0.5, 1))
-    >>> result = paired_bootstrap(macro_auc, y, a, b)
-    >>> result.low > 0, result.p_value < 0.01
-    (True, True)
-    """
-    _check_level(level)
-    truth, a, b = np.asarray(y_true), np.asarray(score_a), np.asarray(score_b)
-    evaluate_a, evaluate_b = _evaluator(metric, truth, a), _evaluator(metric, truth, b)
-    values, redrawn = [], 0
-    for counts, thrown in resample_counts(truth, n, seed, groups, redraw):
-        values.append(evaluate_a(counts) - evaluate_b(counts))
-        redrawn += thrown
-    draws = np.concatenate(values)
-    low, high = _interval(draws, level)
-    tail = 1 + min((draws <= 0).sum(), (draws >= 0).sum())
-    difference = float(metric(truth, a)) - float(metric(truth, b))
-    p_value = min(1.0, 2 * float(tail) / (n + 1))
-    return PairedBootstrapResult(difference, low, high, p_value, level, n, redrawn, draws)

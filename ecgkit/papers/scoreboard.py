@@ -15,7 +15,7 @@ from ecgkit.papers.verdicts import TESTS
 __all__ = ["VERDICTS", "badge", "claims", "markdown", "scoreboard"]
 
 VERDICTS = ("reproduced", "partly", "not", "not testable here", "open")
-"""The verdicts. "open": the runs that would decide are not recorded yet."""
+"""The verdicts. "open": the runs that would decide are not recorded yet, or cannot tell."""
 
 
 def _filled(value: Any, names: Mapping[str, str]) -> Any:
