@@ -22,7 +22,17 @@ from ecgkit.training import selection
 
 # The selection methods are one function; tests/test_selection.py holds each of them to its own contract.
 # Methods that draw parts of their own or record a table have tests of their own.
-OWN_TESTS = ("leakage", "planted", "melep_folds", "melep_selection", "transfer", "ensemble")
+OWN_TESTS = (
+    "leakage",
+    "planted",
+    "melep_folds",
+    "melep_selection",
+    "transfer",
+    "ensemble",
+    "decisions",
+    "relevance",
+    "compressed",
+)
 EVERY_METHOD = pytest.mark.parametrize(
     "method", [*(m for m in METHODS if m not in (*selection.names(), *OWN_TESTS)), "erts_dbpd"]
 )

@@ -18,7 +18,8 @@ __all__ = ["FrozenBody", "TwoPhases", "discriminative_groups", "fine_tune"]
 class FrozenBody(nn.Module):
     """A body that does not learn: no gradient, and always in evaluation mode.
 
-    So neither its weights move nor the running statistics of its batch normalisation.
+    So neither its weights move nor the running statistics of its batch normalisation. (In the PTB-XL
+    benchmark's published code the batch normalisation of a frozen body goes on learning.)
     """
 
     def __init__(self, body: nn.Module) -> None:
@@ -48,7 +49,9 @@ def discriminative_groups(model: Classifier, first_lr: float, head_lr: float) ->
         head_lr: Peak learning rate of the head.
 
     Source:
-        PTB-XL benchmark (Strodthoff et al., 2021), Fig. 4. The paper does not say where its groups begin.
+        PTB-XL benchmark (Strodthoff et al., 2021), Appendix I, which names discriminative learning rates and
+        no more. The two ends are from the authors' published code. The groups are ours: theirs are three for
+        `xresnet1d101`, the first convolutions, the blocks and the head.
 
     >>> from ecgkit import models
     >>> groups = discriminative_groups(models.create("fcn_wang", 12, 5), 1e-5, 1e-3)
@@ -86,8 +89,9 @@ def fine_tune(
 ) -> TwoPhases:
     """Fine-tune `model` in place: `config.epochs` with the body frozen, then as many for the whole network.
 
-    In the first phase the head learns at `config.max_lr`, in the second the rates rise from a thousandth of
-    it in the first layers to a tenth in the head. Both phases have a one-cycle schedule of their own.
+    So unfreezing has two steps; no group of layers is unfrozen on its own. In the first phase the head learns
+    at `config.max_lr`, in the second the rates rise from a thousandth of it in the first layers to a tenth in
+    the head. Both phases have a one-cycle schedule of their own.
 
     Args:
         model: A pre-trained network with a new output layer (`ecgkit.transfer.finetune.new_head`).
@@ -103,7 +107,9 @@ def fine_tune(
         StoreError: If a checkpoint cannot be written or read.
 
     Source:
-        PTB-XL benchmark (Strodthoff et al., 2021), section III-B and Fig. 4; 30 epochs per phase there.
+        PTB-XL benchmark (Strodthoff et al., 2021), section III-B and Appendix I, for the new last layer,
+        "gradual unfreezing" and discriminative learning rates. The two phases, of 30 epochs each, and the
+        rates are from the authors' published code.
     """
     first, second = (
         None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}-{phase}.pt")

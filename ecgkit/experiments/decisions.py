@@ -1,0 +1,108 @@
+"""The method "decisions": a network judged by what it decides, with thresholds chosen before the test."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ecgkit.evaluation import apply_thresholds, bootstrap, f_beta_g_beta, optimal_thresholds
+from ecgkit.experiments.outcome import Outcome, Parts, Progress
+from ecgkit.experiments.run import Run
+from ecgkit.experiments.settings import train_config
+from ecgkit.experiments.supervised import train_and_predict
+from ecgkit.transfer.tasks import join
+
+__all__ = ["decisions", "judge"]
+
+Metric = Literal["f_beta", "g_beta"]
+Scored = tuple[NDArray, NDArray]  # labels and scores of some records, both of shape (N, K)
+
+_METRICS: tuple[Metric, ...] = ("f_beta", "g_beta")
+
+
+def decisions(
+    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> Outcome:
+    """Train as `supervised`, then turn the scores into decisions: yes or no for each class.
+
+    Each class has a threshold, the one that is best on the training records, as in the paper, or on the
+    validation records. The metrics ``f_beta_train``, ``g_beta_train``, ``f_beta_validation`` and
+    ``g_beta_validation`` are F and G (beta 2) of the decisions on the test records; each has thresholds that
+    were chosen for it. The table holds the thresholds; None is never: the class had no positive record to
+    choose on.
+
+    All scores are rounded to float16 first, as they are stored, so that the metrics can be computed again
+    from the stored predictions and the table.
+
+    Source:
+        PTB-XL benchmark (Strodthoff et al., 2021), section III-B and Table III. The authors' published code
+        differs from their text: it chooses one threshold per class, for G alone and with equal weights of the
+        records, and gives a record that reaches no threshold the class with its highest score.
+    """
+    whole = join([parts.train, parts.validation, parts.test])  # one prediction for all, after the training
+    inner = Parts(parts.train, parts.validation, whole)
+    outcome = train_and_predict(run, inner, train_config(run), device, checkpoint, progress)
+    assert outcome.scores is not None
+    scores = outcome.scores.astype(np.float16).astype(np.float32)
+    train, validation, test = np.split(scores, np.cumsum([len(parts.train), len(parts.validation)]))
+    values: dict[str, dict[str, float]] = {}
+    table: list[dict[str, Any]] = []
+    for source, chosen_on in (
+        ("train", (parts.train.labels, train)),
+        ("validation", (parts.validation.labels, validation)),
+    ):
+        for metric in _METRICS:
+            value, thresholds = judge(metric, chosen_on, (parts.test.labels, test))
+            values[f"{metric}_{source}"] = value
+            table += [
+                {
+                    "chosen_on": source,
+                    "metric": metric,
+                    "class": name,
+                    "threshold": float(threshold) if np.isfinite(threshold) else None,
+                }
+                for name, threshold in zip(parts.train.classes, thresholds, strict=True)
+            ]
+    return replace(
+        outcome,
+        scores=test,
+        values=values,
+        intervals="F and G: bootstrap over test records, thresholds held fixed, 1000 draws, 95 %",
+        table=table,
+    )
+
+
+def judge(
+    metric: Metric, chosen_on: Scored, judged_on: Scored, n: int = 1000
+) -> tuple[dict[str, float], NDArray[np.float64]]:
+    """Choose the thresholds that are best for some records, and judge the decisions on others.
+
+    Args:
+        metric: What the thresholds are chosen for, and what judges the decisions; beta is 2.
+        chosen_on: Labels and scores of the records that the thresholds come from.
+        judged_on: Labels and scores of the records to judge on.
+        n: Draws of the bootstrap over the latter. It does not draw the former: the thresholds stay.
+
+    Returns:
+        Point, low and high of the metric, and the thresholds, shape (K,).
+
+    Raises:
+        ValueError: As `ecgkit.evaluation.optimal_thresholds` and `ecgkit.evaluation.bootstrap`.
+
+    >>> before = np.array([[1], [1], [0], [0]]), np.array([[0.9], [0.6], [0.4], [0.1]])
+    >>> after = np.array([[1], [1], [0], [0]]), np.array([[0.8], [0.5], [0.7], [0.2]])
+    >>> value, thresholds = judge("g_beta", before, after)
+    >>> thresholds, value["point"]  # one found, one false alarm, one missed: 1 / (1 + 1 + 2)
+    (array([0.6]), 0.25)
+    """
+
+    def of_decisions(labels: NDArray, decided: NDArray) -> float:
+        return float(getattr(f_beta_g_beta(labels, decided), metric))
+
+    thresholds = optimal_thresholds(*chosen_on, metric)
+    labels, scores = judged_on
+    found = bootstrap(of_decisions, labels, apply_thresholds(scores, thresholds), n=n, level=0.95, seed=0)
+    return {"point": found.point, "low": found.low, "high": found.high}, thresholds
