@@ -31,7 +31,7 @@ WINDOW = 250  # 2.5 s at 100 Hz
 BATCH = 128
 # One or two of each family; the eighteen light networks lie between the first and the last.
 FAMILIES = [n for n in models.names() if "/" not in n] + ["light_resnet18/E1", "light_resnet18/E18"]
-PTBXL_TRAINING_RECORDS = 17_084  # superdiagnostic task, folds 1 to 8
+PTBXL_TRAINING_RECORDS = 17_084  # superdiagnostic task, folds 1 to 8; ecgkit.experiments.sizing has it, too
 
 
 class Windows(Dataset):
@@ -76,6 +76,12 @@ def epoch_seconds(
         loss.item()  # waits for the device
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
+
+
+def has_amx() -> bool | None:
+    """Whether the processor has hardware for products of bfloat16 matrices; None where torch does not say."""
+    ask = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return ask() if ask else None
 
 
 def main() -> None:
@@ -138,7 +144,7 @@ def main() -> None:
         "records": len(dataset),
         "data": f"{dataset.name} {dataset.version}",
         "repeats": repeats,
-        "amx": torch.cpu._is_amx_tile_supported() if device.type == "cpu" else None,
+        "amx": has_amx() if device.type == "cpu" else None,
     }
     script = Path(__file__)
     if arguments.name:

@@ -135,6 +135,18 @@ def test_the_status_page_says_how_the_pages_were_made(book: Path) -> None:
         assert word in text
 
 
+NOT_SHOWN: dict[str, str] = {}
+"""Experiments of which a page need not show every run, each with the reason."""
+
+
+def test_every_recorded_run_is_shown(book: Path) -> None:
+    """What was recorded is in a table or behind a claim, whether it turned out as hoped or not."""
+    from ecgkit.experiments.check import unshown
+
+    missing = [run for run in unshown(ROOT / "results", [book]) if run.split("/")[0] not in NOT_SHOWN]
+    assert missing == [], "show these runs in a page, or say in NOT_SHOWN why not"
+
+
 def test_mathjax_is_part_of_the_book(book: Path) -> None:
     config = yaml.safe_load((ROOT / "_build" / "stage" / "_config.yml").read_text())
     assert (book / "_static" / config["sphinx"]["config"]["mathjax_path"]).resolve().exists()

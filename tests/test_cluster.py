@@ -13,8 +13,9 @@ from fake_runner import fake_execute, make_run
 
 import ecgkit.experiments.cluster
 from ecgkit.errors import EcgkitError
-from ecgkit.experiments.cluster import sweep_on_cluster
-from ecgkit.experiments.results import load
+from ecgkit.experiments.claims import claim
+from ecgkit.experiments.cluster import _record_failure, sweep_on_cluster
+from ecgkit.experiments.results import failed_record, load, read_record, record_path, write_record
 from ecgkit.experiments.run import Run
 
 
@@ -80,6 +81,30 @@ def test_the_time_limit_on_a_cluster_stops_at_the_end_of_an_epoch(tmp_path: Path
     )
     assert last.finished == 4
     assert set(epochs_computed(tmp_path).values()) == {1}
+
+
+def test_a_run_that_took_its_workers_down_overwrites_nothing(tmp_path: Path) -> None:
+    error = MemoryError("killed three workers")
+    run = make_run()
+    with claim(tmp_path, run):
+        assert _record_failure(run, tmp_path, error, None) == "stopped"  # somebody else is doing it
+    assert not record_path(tmp_path, run).exists()
+    fake_execute(run, tmp_path, epoch_s=0.0)  # a worker finished it before it died
+    before = record_path(tmp_path, run).read_bytes()
+    assert _record_failure(run, tmp_path, error, None) == "done"
+    assert record_path(tmp_path, run).read_bytes() == before
+
+    other = make_run(1)
+    assert _record_failure(other, tmp_path, error, None) == "failed"
+    first = read_record(record_path(tmp_path, other))
+    assert first["error"]["message"] == "killed three workers"
+    again = RuntimeError("and again")
+    assert _record_failure(other, tmp_path, again, None) == "failed"  # not asked to try again: stays
+    assert read_record(record_path(tmp_path, other)) == first
+    write_record(tmp_path, failed_record(other, "an earlier one"))
+    retry_of = read_record(record_path(tmp_path, other))["content_sha256"]
+    assert _record_failure(other, tmp_path, again, retry_of) == "failed"
+    assert read_record(record_path(tmp_path, other))["error"]["message"] == "and again"
 
 
 def test_a_wrong_scheduler_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,19 @@ def test_decode_undoes_encode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (out == signals).all()
 
 
+@pytest.mark.parametrize("shape", [(21799, 12, 1000), (21799, 12, 5000), (516, 12, 60_000)])
+def test_no_part_can_be_too_large_to_travel(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At any rate and length: what cannot be packed at all grows by less than the room that is left."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    from gpu_pack import MAX_BYTES, PART_BYTES, encode, part_records
+
+    assert 0.9 * PART_BYTES < part_records(shape) * 2 * shape[1] * shape[2] <= PART_BYTES
+    noise = np.random.default_rng(0).integers(-32768, 32768, (20, 12, 1000)).astype(np.int16)
+    assert len(encode(noise)) / noise.nbytes < MAX_BYTES / PART_BYTES
+    with pytest.raises(ValueError, match="does not fit"):
+        part_records((1, 12, 5_000_000))
+
+
 @pytest.mark.slow
 def test_a_pack_runs_on_a_bare_machine_and_its_results_come_home(tmp_path: Path) -> None:
     root = make_synthetic(tmp_path / "data" / "ptbxl", n=80, seed=1)
@@ -102,3 +115,35 @@ def test_runs_without_their_data_are_left_out(tmp_path: Path, capsys: pytest.Cap
     runs = [Run("x", "cpsc2018", "1.0.3", "cpsc9", "fcn_wang", "supervised", "paper", s) for s in (0, 1)]
     assert with_data(runs, tmp_path) == []
     assert "2 runs are left out" in capsys.readouterr().err
+
+
+def test_a_run_needs_the_data_it_learns_from_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path / "cache"))
+    from gpu_pack import data_sets, pack, with_data
+
+    from ecgkit.experiments.run import Run
+
+    make_synthetic(tmp_path / "ptbxl", n=40, seed=1)
+    version = f"synthetic-{GENERATOR_VERSION}"
+
+    def run(**params: object) -> Run:
+        return Run("x", "ptbxl", version, "all", "fcn_wang", "transfer", "quick", 0, 100, params)
+
+    alone, both = run(source="rhythm"), run(sources=["ptb", "ptbxl"])
+    assert data_sets(alone) == ["ptbxl"]  # "rhythm" is a group of statements
+    assert data_sets(both) == ["ptbxl", "ptb"]
+    assert data_sets(run(source="cpsc2018")) == ["ptbxl", "cpsc2018"]
+    assert with_data([alone, both], tmp_path) == [alone]
+    assert "1 runs are left out" in capsys.readouterr().err
+
+    entries = []
+    monkeypatch.setattr("gpu_pack.with_data", lambda runs, root: list(runs))
+    monkeypatch.setattr("gpu_pack.pack_data", lambda out, name, *rest: entries.append((name, *rest)))
+    sweep = {"experiment": "x", "grid": [{**both.to_dict(), "params.sources": [["ptb", "ptbxl"]]}]}
+    del sweep["grid"][0]["experiment"], sweep["grid"][0]["params"]
+    (tmp_path / "x.json").write_text(json.dumps(sweep))
+    assert pack([tmp_path / "x.json"], tmp_path / "pack", tmp_path, tmp_path / "results") == 1
+    assert entries == [("ptbxl", {version}, tmp_path, 100), ("ptb", set(), tmp_path, 100)]

@@ -1,5 +1,9 @@
 """Every registered model goes through the same contract; a model without an entry here fails."""
 
+import shutil
+import warnings
+from pathlib import Path
+
 import onnxruntime
 import pytest
 import torch
@@ -7,6 +11,7 @@ from torch import Tensor, nn
 
 from ecgkit import models
 from ecgkit.models.light_resnet18 import DESIGNS
+from ecgkit.transfer import networks
 
 # Trainable parameters of the benchmark authors' own models with 12 leads and 71 classes.
 PARAMETERS = {
@@ -20,19 +25,27 @@ PARAMETERS = {
 }
 # Published for 3 input channels and 1,000 classes, on images.
 IMAGE_PARAMETERS = {"efficientnet_v2_s": 21_458_488, "mobilenet_v2": 3_504_872, "resnet18": 11_689_512}
-# Their published numbers are sizes: test_light_resnet18.py builds all eighteen. They differ in options alone,
-# so two that have all the parts between them go through the contract here.
-LIGHT = [f"light_resnet18/{name}" for name in DESIGNS]
-LIGHT_HERE = ["light_resnet18/E17", "light_resnet18/E18"]
-EVERY_MODEL = pytest.mark.parametrize(
-    "name", [name for name in models.names() if name not in LIGHT or name in LIGHT_HERE]
-)
+LIGHT = [f"light_resnet18/{name}" for name in DESIGNS]  # test_light_resnet18.py has their published sizes
+MELEP = ["bilstm", "resnet1d101"]  # test_finetune.py counts their parameters by hand
+ALL = [*PARAMETERS, *IMAGE_PARAMETERS, *LIGHT, *MELEP]
+EVERY_MODEL = pytest.mark.parametrize("name", ALL)
+# The compiler takes as long as all other tests together. Of the light networks, which differ in options
+# alone, it gets the baseline and the one with the most changes. With the deepest networks it stops after its
+# first half (backend "eager"), and they are left to the slow tests.
+DEEP = ["efficientnet_v2_s", "mobilenet_v2", "xresnet1d50", "xresnet1d101", "resnet1d101"]
+COMPILED = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in DEEP))
+    for name in ALL
+    if name not in LIGHT or name in ("light_resnet18/E1", "light_resnet18/E18")
+]
+FIXED = {"bilstm"}  # takes records of one length alone
 
 
-def make(name: str, leads: int = 12, classes: int = 3, seed: int = 0) -> nn.Module:
+def make(name: str, leads: int = 12, classes: int = 3, seed: int = 0, samples: int = 250) -> nn.Module:
+    options = {"samples": samples} if name in FIXED else {}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return models.create(name, leads=leads, classes=classes)
+        return networks.create(name, leads, classes, **options)  # knows all that models.create knows
 
 
 def signals(batch: int = 2, leads: int = 12, samples: int = 250) -> Tensor:
@@ -40,7 +53,8 @@ def signals(batch: int = 2, leads: int = 12, samples: int = 250) -> Tensor:
 
 
 def test_every_model_is_tested() -> None:
-    assert {*PARAMETERS, *IMAGE_PARAMETERS, *LIGHT} == set(models.names())
+    own = set(networks.__all__) - {"create"}
+    assert set(ALL) == set(models.names()) | own and len(ALL) == len(set(ALL))
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -65,7 +79,7 @@ def test_image_backbones_have_the_published_parameters_and_read_records_as_image
 @EVERY_MODEL
 @pytest.mark.parametrize(("leads", "classes", "samples"), [(12, 71, 250), (1, 1, 97), (8, 5, 1000)])
 def test_any_leads_classes_and_length(name: str, leads: int, classes: int, samples: int) -> None:
-    model = make(name, leads, classes).eval()
+    model = make(name, leads, classes, samples=samples).eval()
     assert model(signals(2, leads, samples)).shape == (2, classes)
 
 
@@ -108,23 +122,60 @@ def test_state_dict_moves_to_a_fresh_model(name: str, tmp_path) -> None:
     assert torch.equal(model.eval()(signals()), fresh.eval()(signals()))
 
 
-@EVERY_MODEL
+@pytest.mark.parametrize("name", COMPILED)
 def test_torch_compile_gives_the_same_logits(name: str) -> None:
+    """Traced as a whole; "aot_eager" also takes it apart into the operations that a backend would get."""
     torch.compiler.reset()  # all models share one forward(), and a function is compiled only so often
     model = make(name).eval()
-    whole = not name.startswith("lstm")  # the compiler leaves torch's own LSTM outside its graph
-    compiled = torch.compile(model, backend="eager", fullgraph=whole)
-    torch.testing.assert_close(compiled(signals()), model(signals()))
+    whole = "lstm" not in name  # the compiler leaves torch's own LSTM outside its graph
+    compiled = torch.compile(model, backend="eager" if name in DEEP else "aot_eager", fullgraph=whole)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(signals()), model(signals()))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the compiler makes C++, and there is no g++")
+def test_the_real_backend_of_torch_compile() -> None:
+    """One small network only: inductor writes and compiles C++ for each, which takes too long for all."""
+    torch.compiler.reset()
+    model = make("fcn_wang").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(model)(signals()), model(signals()), rtol=1e-4, atol=1e-5)
+
+
+def runtime_logits(path: Path, x: Tensor) -> Tensor:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    return torch.from_numpy(logits)
 
 
 @EVERY_MODEL
-def test_onnx_runtime_gives_the_same_logits(name: str, tmp_path) -> None:
-    model = make(name).eval()
-    path = tmp_path / "model.onnx"
-    torch.onnx.export(model, (signals(),), path, dynamo=True, verbose=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {session.get_inputs()[0].name: signals().numpy()})
-    torch.testing.assert_close(torch.from_numpy(logits), model(signals()), rtol=1e-3, atol=1e-4)
+def test_onnx_runtime_gives_the_same_logits_whatever_the_batch_and_the_length(name: str, tmp_path) -> None:
+    model, path = make(name).eval(), tmp_path / "model.onnx"
+    free = {0: "batch"} if name in FIXED else {0: "batch", 2: "time"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this exporter has a successor, which is slower
+        torch.onnx.export(
+            model,
+            (signals(),),
+            str(path),
+            input_names=["signal"],
+            output_names=["logits"],
+            dynamic_axes={"signal": free, "logits": {0: "batch"}},
+            opset_version=17,
+            dynamo=False,
+        )
+    for x in (signals(), signals(batch=5, samples=250 if name in FIXED else 131)):
+        torch.testing.assert_close(runtime_logits(path, x), model(x), rtol=1e-3, atol=1e-4)
+
+
+def test_the_newer_onnx_exporter_gives_the_same_logits(tmp_path) -> None:
+    """One network only: it is much slower than the older one, which `ecgkit.compression.export_onnx` uses."""
+    model, path = make("fcn_wang").eval(), tmp_path / "model.onnx"
+    free = {0: torch.export.Dim("batch"), 2: torch.export.Dim("time", min=64)}
+    torch.onnx.export(model, (signals(),), path, dynamo=True, verbose=False, dynamic_shapes=(free,))
+    for x in (signals(), signals(batch=5, samples=131)):
+        torch.testing.assert_close(runtime_logits(path, x), model(x), rtol=1e-3, atol=1e-4)
 
 
 @EVERY_MODEL

@@ -10,7 +10,8 @@ from fake_runner import fake_execute, make_run
 from scipy import stats
 
 from ecgkit.errors import RecordError
-from ecgkit.experiments.check import check, check_record
+from ecgkit.evaluation import class_aucs
+from ecgkit.experiments.check import check, check_record, unshown
 from ecgkit.experiments.results import (
     aggregate,
     content_sha256,
@@ -22,7 +23,7 @@ from ecgkit.experiments.results import (
     save_predictions,
     write_record,
 )
-from ecgkit.experiments.sizing import estimate_seconds, size_grid, sizes_markdown
+from ecgkit.experiments.sources import loaded_experiments
 from ecgkit.experiments.tables import Table, paper_vs_ours, provenance, run_references
 
 
@@ -100,6 +101,35 @@ def test_a_number_edited_by_hand_is_found(results: Path) -> None:
     assert "its predictions give" in check(results)[0]
 
 
+def test_classes_and_counts_are_computed_again_too(results: Path) -> None:
+    path = first(results)
+    stored = load_predictions(path.stem, results)
+    aucs, positives = class_aucs(stored.y_true, stored.y_score), stored.y_true.sum(axis=0)
+    rows = [
+        {"class": name, "auc": float(auc), "positives": {"train": 1, "validation": 1, "test": int(count)}}
+        for name, auc, count in zip("abc", aucs, positives, strict=True)
+    ]
+    counted = {
+        "accounting": {"backprop": 500, "dropped": 3},
+        "samples_backprop": 500,
+        "effective_epochs": 5.0,
+    }
+    curve = [{"epoch": 1, "dropped": 1}, {"epoch": 2, "dropped": 2}]
+    rewrite(path, per_class=rows, curve=curve, **counted)
+    assert check_record(path) == []
+    for forged, message in (
+        ({"per_class": [{**rows[0], "auc": 0.99}, *rows[1:]]}, "AUC of a is 0.99"),
+        ({"per_class": [{**rows[0], "auc": None}, *rows[1:]]}, "AUC of a is None"),
+        ({"per_class": rows[:2]}, "2 classes, but predictions for 3"),
+        ({"per_class": [{**rows[0], "positives": {"test": 0}}, *rows[1:]]}, "0 positive test records of a"),
+        ({"effective_epochs": 4.0}, "effective_epochs is not"),
+        ({"samples_backprop": 400, "effective_epochs": 4.0}, "count different windows"),
+        ({"curve": curve[:1]}, "the epochs add up to 1"),
+    ):
+        rewrite(path, **{"per_class": rows, "curve": curve, **counted, **forged})
+        assert [message in problem for problem in check_record(path)] == [True], message
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -158,6 +188,55 @@ def test_pages_are_compared_with_the_records(
     assert check(results, [source]) == []
 
 
+def test_experiments_behind_variables_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "chapter.md"
+    source.write_text("""
+```{code-cell} ipython3
+:tags: [hide-input]
+
+%matplotlib inline
+NAME = "in_a_variable"
+runs = results.load(NAME)
+both = [results.load(name) for name in ("in_a_loop", "too")]
+for table, experiment in (("Table 2", "in_a_pair"), ("Table 3", "as_well")):
+    results.load(experiment)
+
+
+def load(experiment, dataset="ptbxl"):
+    return results.load(experiment)
+
+
+def with_care(which):
+    return load(which)
+
+
+with_care("in_a_function")
+for name, dataset in zip("ab", (1, 2), strict=True):
+    print(name)
+for name in ("elsewhere", "not loaded"):
+    print(name)
+datasets.load("no_experiment")
+```
+""")
+    names = {"in_a_variable", "in_a_loop", "too", "in_a_pair", "as_well", "in_a_function"}
+    assert loaded_experiments(source) == (names, set())
+    problems = check(tmp_path / "results", [source])
+    assert len(problems) == 6 and all("neither in" in problem for problem in problems)
+    cells = [{"cell_type": "code", "source": ["runs = results.load(names[0])"]}]
+    notebook = tmp_path / "n.ipynb"
+    notebook.write_text(json.dumps({"cells": cells}))
+    assert "which experiment is results.load(names[0])?" in check(tmp_path / "results", [notebook])[0]
+
+
+def test_runs_that_no_page_shows_are_found(results: Path, tmp_path: Path) -> None:
+    runs = load("demo", results)
+    page = tmp_path / "page.html"
+    page.write_text(Table(runs[1:], runs[1:])._repr_html_())
+    assert unshown(results, [page]) == [f"demo/{runs['hash'].iloc[0]}"]
+    assert unshown(results, []) == sorted(f"demo/{key}" for key in runs["hash"])
+
+
 def test_references_survive_in_a_stored_notebook(results: Path, tmp_path: Path) -> None:
     runs = load("demo", results)
     notebook = tmp_path / "n.ipynb"
@@ -185,35 +264,6 @@ def test_provenance_and_paper_beside_ours(results: Path) -> None:
     empty = load("nothing", results)
     assert "ecgkit sweep x" in repr(Table(empty, empty, "ecgkit sweep x"))
     assert paper_vs_ours(paper, empty, ["task", "model"], "macro_auc")["ours"].tolist() == ["not run"] * 2
-
-
-def test_costs_follow_from_measured_times(results: Path) -> None:
-    frame = load("demo", results).assign(
-        device="NVIDIA H200",
-        seconds=10.0,
-        epochs=10,
-        records_train=100,
-        **{"params.width": None, "params.window_s": 5.0},
-    )
-    run = make_run(5, "fake", epochs=50, window_s=5.0)
-    # 10 s for 10 epochs of 100 records; 50 epochs of as many
-    assert estimate_seconds(run, frame) == pytest.approx(50 * 100 * 0.01)
-    assert estimate_seconds(make_run(5, "fake", epochs=50, window_s=2.5), frame) is None
-    whole = make_run(5, "fake", epochs=50)
-    assert estimate_seconds(whole, frame) is None
-    assert estimate_seconds(whole, frame.assign(**{"params.window_s": None}, epochs=0)) == 10.0
-    assert estimate_seconds(run, frame, "Tesla T4") is None
-    table = size_grid([run] * 72, frame, ["NVIDIA H200", "Tesla T4"], {"Tesla T4": 2.0}).set_index("device")
-    assert table.loc["NVIDIA H200", "hours"] == pytest.approx(1.0)
-    assert table.loc["Tesla T4", "hours"] == pytest.approx(4800 / 320)
-    assert table.loc["Tesla T4", "cost"] == pytest.approx(2 * 4800 / 320)
-    assert table["basis"].tolist() == ["measured", "scaled from NVIDIA H200"]
-    assert size_grid([run], frame.iloc[:0])["basis"].tolist() == ["not measured yet"] * 2
-    unknown = make_run(5, "unknown", epochs=50, window_s=5.0)
-    part = size_grid([run, unknown], frame, ["NVIDIA H200"]).iloc[0]
-    assert (part["runs"], part["covered"], part["hours"]) == (2, 1, pytest.approx(50 / 3600))
-    lines = sizes_markdown(Path(__file__).parent.parent / "sweeps", results).splitlines()
-    assert any("`quick.yaml` | 4 | 0 |" in line for line in lines)
 
 
 def test_a_record_says_what_was_written(results: Path) -> None:

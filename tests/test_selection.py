@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -342,9 +342,12 @@ def test_no_update_is_empty_and_the_counts_add_up(name: str, granularity: str) -
         assert count.scored == 0
 
 
-@pytest.mark.parametrize("name", ["erts_dbpd", "control_srd", "smrd"])
-@pytest.mark.parametrize("granularity", GRANULARITIES)
-@pytest.mark.parametrize("stop_after", [1, 3])
+# Every method is stopped once; one of each kind also later, and at every granularity.
+STOPS = {(name, "batch", 1) for name in names()}
+STOPS |= set(product(["erts_dbpd", "control_srd", "smrd"], GRANULARITIES, [1, 3]))
+
+
+@pytest.mark.parametrize(("name", "granularity", "stop_after"), sorted(STOPS))
 def test_same_seed_same_numbers_also_after_a_stop(name, granularity, stop_after, tmp_path) -> None:
     class Killed(Exception):
         pass

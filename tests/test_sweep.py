@@ -1,6 +1,8 @@
 """Sweeps: nothing lost, nothing twice, whatever is killed."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 from fake_runner import fake_execute, make_run
 
-from ecgkit.experiments.claims import claim, run_claimed
+from ecgkit.errors import StoreError
+from ecgkit.experiments.claims import claim, is_claimed, run_claimed
 from ecgkit.experiments.grids import expand, read_sweep
 from ecgkit.experiments.results import load, read_record, record_path, state_folder
 from ecgkit.experiments.run import Run
@@ -193,6 +196,32 @@ def test_a_held_run_is_left_to_its_holder(tmp_path: Path) -> None:
         assert run_claimed(run, tmp_path, fake_execute, {}) == "busy"
     assert run_claimed(run, tmp_path, fake_execute, {"epoch_s": 0.0}) == "finished"
     assert run_claimed(run, tmp_path, fake_execute, {"epoch_s": 0.0}) == "done"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are made by another call")
+def test_a_file_system_without_locks_is_an_error_not_a_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def refuse(code: int) -> None:
+        def flock(descriptor: int, operation: int) -> None:
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+
+    run = make_run()
+    for code in (errno.EAGAIN, errno.EACCES):
+        refuse(code)
+        assert run_claimed(run, tmp_path, fake_execute, {}) == "busy"
+    for code in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        refuse(code)
+        with pytest.raises(StoreError, match=rf"{run.hash}.lock cannot be locked .*with --results"):
+            run_claimed(run, tmp_path, fake_execute, {})
+        with pytest.raises(StoreError):
+            is_claimed(tmp_path, run)
+    with pytest.raises(StoreError):  # the sweep ends with the message, and does not poll for ever
+        sweep([run], tmp_path, run_one=fake_execute)
 
 
 @pytest.mark.slow

@@ -38,7 +38,8 @@ from ecgkit.experiments.sweep import plan
 from ecgkit.files import sha256_file
 
 ROOT = Path(__file__).resolve().parent.parent
-PART_RECORDS = 5000  # of PTB-XL at 100 Hz: 120 MB, packed to about 40
+MAX_BYTES = 60_000_000  # of a file of the pack
+PART_BYTES = 55_000_000  # of signals before they are packed, so that even noise stays below MAX_BYTES
 
 
 def encode(signals: np.ndarray) -> bytes:
@@ -50,20 +51,31 @@ def encode(signals: np.ndarray) -> bytes:
     return lzma.compress(planes.tobytes(), preset=2)
 
 
-def pack_data(
-    out: Path, name: str, versions: set[str], root: Path | None, rate: int, part_records: int
-) -> dict[str, Any]:
+def part_records(shape: tuple[int, ...]) -> int:
+    """How many records of int16 signals (N, 12, T) make a part.
+
+    Raises:
+        ValueError: If a single record is larger than a part may be.
+    """
+    each = 2 * shape[1] * shape[2]
+    if each > PART_BYTES:
+        raise ValueError(f"a record of {each / 1e6:.0f} MB does not fit into a file of the pack")
+    return PART_BYTES // each
+
+
+def pack_data(out: Path, name: str, versions: set[str], root: Path | None, rate: int) -> dict[str, Any]:
     """Write the parts of one data set; returns its entry of the manifest."""
     source, folder = datasets.SOURCES[name], datasets.data_folder(name, root)
     dataset = datasets.load(name, root, sampling_rate_hz=rate)
-    if versions != {dataset.version}:
+    if versions - {dataset.version}:
         raise ValueError(f"the runs ask for {name} {', '.join(versions)}; {folder} holds {dataset.version}")
     made = store.store_folder(source, folder, rate)
     prefix = f"data-{name}-{rate}hz"
     parts: list[str] = []
     digest = hashlib.sha256()
-    for start in range(0, len(dataset), part_records):
-        signals = np.asarray(dataset.signals[start : start + part_records])
+    step = part_records(dataset.signals.shape)
+    for start in range(0, len(dataset), step):
+        signals = np.asarray(dataset.signals[start : start + step])
         digest.update(np.ascontiguousarray(signals, "<i2").tobytes())
         parts.append(f"{prefix}-part{len(parts):02d}.xz")
         (out / parts[-1]).write_bytes(encode(signals))
@@ -79,11 +91,17 @@ def pack_data(
         "name": name,
         "sampling_rate_hz": rate,
         "shape": list(dataset.signals.shape),
-        "part_records": part_records,
+        "part_records": step,
         "parts": parts,
         "rest": f"{prefix}.zip",
         "sha256": digest.hexdigest(),
     }
+
+
+def data_sets(run: Run) -> list[str]:
+    """All data sets that a run needs: its own, and those it learns from (`source` and `sources`)."""
+    others = [run.params.get("source"), *run.params.get("sources", [])]
+    return [run.dataset, *(name for name in others if name in datasets.SOURCES and name != run.dataset)]
 
 
 def with_data(runs: Sequence[Run], root: Path | None) -> list[Run]:
@@ -91,14 +109,15 @@ def with_data(runs: Sequence[Run], root: Path | None) -> list[Run]:
     problems: dict[tuple[str, int, bool], str] = {}
     kept = []
     for run in runs:
-        key = run.dataset, run.sampling_rate_hz, run.protocol == "quick"
-        if key not in problems:
-            try:
-                load_for(run, run.dataset, None, root)
-                problems[key] = ""
-            except DataNotFoundError as error:
-                problems[key] = str(error)
-        if not problems[key]:
+        keys = [(name, run.sampling_rate_hz, run.protocol == "quick") for name in data_sets(run)]
+        for key in keys:
+            if key not in problems:
+                try:
+                    load_for(run, key[0], None, root)
+                    problems[key] = ""
+                except DataNotFoundError as error:
+                    problems[key] = str(error)
+        if not any(problems[key] for key in keys):
             kept.append(run)
     if len(kept) < len(runs):
         reasons = "; ".join(filter(None, problems.values()))
@@ -106,10 +125,12 @@ def with_data(runs: Sequence[Run], root: Path | None) -> list[Run]:
     return kept
 
 
-def pack(
-    sweeps: Sequence[Path], out: Path, root: Path | None, results: Path, part_records: int = PART_RECORDS
-) -> int:
-    """Write the whole pack into the folder `out`, which is made anew; returns the number of runs in it."""
+def pack(sweeps: Sequence[Path], out: Path, root: Path | None, results: Path) -> int:
+    """Write the whole pack into the folder `out`, which is made anew; returns the number of runs in it.
+
+    Raises:
+        ValueError: If data are of another version than a run asks for, or a file is too large to travel.
+    """
     runs = {
         path: with_data([p.run for p in plan(read_sweep(path), results) if p.state != "finished"], root)
         for path in sweeps
@@ -118,10 +139,10 @@ def pack(
     out.mkdir(parents=True)
     needed: dict[tuple[str, int], set[str]] = {}
     for run in (run for missing in runs.values() for run in missing):
-        needed.setdefault((run.dataset, run.sampling_rate_hz), set()).add(run.dataset_version)
-    data = [
-        pack_data(out, name, versions, root, rate, part_records) for (name, rate), versions in needed.items()
-    ]
+        for name in data_sets(run):
+            needed.setdefault((name, run.sampling_rate_hz), set())
+        needed[run.dataset, run.sampling_rate_hz].add(run.dataset_version)
+    data = [pack_data(out, name, versions, root, rate) for (name, rate), versions in needed.items()]
     order = []
     for path, missing in runs.items():
         if missing:
@@ -138,6 +159,8 @@ def pack(
         "sha256": {file.name: sha256_file(file) for file in sorted(out.iterdir())},
     }
     (out / "pack.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    if large := [file.name for file in sorted(out.iterdir()) if file.stat().st_size >= MAX_BYTES]:
+        raise ValueError(f"{', '.join(large)}: larger than {MAX_BYTES / 1e6:.0f} MB")
     return sum(map(len, runs.values()))
 
 

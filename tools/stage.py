@@ -19,6 +19,7 @@ from bookinfo import BUILD, ROOT, repository, tag, version
 from colab import cited_entries
 from plain_markdown import references
 
+from ecgkit.experiments.model_pages import write_pages
 from ecgkit.experiments.sizing import sizes_markdown
 from ecgkit.machine import processor_name
 from ecgkit.papers import scoreboard
@@ -79,7 +80,7 @@ def status_page(times: list[dict]) -> str:
 
 
 def training_speed(folder: Path = ROOT / "benchmarks") -> str:
-    """What `benchmarks/training_speed.py` measured, one pair of tables per machine."""
+    """What `benchmarks/training_speed.py` measured, two tables per machine."""
     parts = []
     for path in sorted(folder.glob("training_speed*.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -89,15 +90,15 @@ def training_speed(folder: Path = ROOT / "benchmarks") -> str:
             f"{found['date'][:10]}.** {found['records']:,} records of {found['data']}; median of "
             f"{found['repeats']} after one pass that does not count."
         )
-        loops = [
-            [f"`{name}`", *(f"{row[f'{loop}_windows_per_s']:,.0f}" for loop in ("dataloader", "ecgkit")), f"{row['ratio']:.2f}"]
-            for name, row in found["loops"].items()
-        ]
+        loops = []
+        for name, row in found["loops"].items():
+            rates = [f"{row[f'{loop}_windows_per_s']:,.0f}" for loop in ("dataloader", "ecgkit")]
+            loops.append([f"`{name}`", *rates, f"{row['ratio']:.2f}"])
         parts.append(_table(["network", "windows/s, DataLoader", "windows/s, ecgkit", "ratio"], loops))
-        epochs = [
-            [f"`{name}`", f"{row['float32']:.0f} s", f"{row['bf16']:.0f} s", f"{row['float32'] / row['bf16']:.2f}"]
-            for name, row in found["seconds_per_ptbxl_epoch"].items()
-        ]
+        epochs = []
+        for name, row in found["seconds_per_ptbxl_epoch"].items():
+            seconds = [f"{row[precision]:.0f} s" for precision in ("float32", "bf16")]
+            epochs.append([f"`{name}`", *seconds, f"{row['float32'] / row['bf16']:.2f}"])
         parts.append(_table(["network", "float32", "bfloat16", "float32 / bfloat16"], epochs))
     return "\n\n".join(parts)
 
@@ -165,6 +166,7 @@ def stage(executed: Path) -> Path:
     shutil.copyfile(ROOT / "_toc.yml", folder / "_toc.yml")
     _config(folder)
     api_pages(folder / "book" / "api")
+    write_pages(folder / "book" / "cards" / "models", ROOT / "sweeps", ROOT / "results")
     board = scoreboard(ROOT / "results")
     (folder / "_static" / "scoreboard.svg").write_text(badge(board), encoding="utf-8")
     with (folder / "book" / "scoreboard.md").open("a", encoding="utf-8") as page_of_claims:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ecgkit.errors import RecordError
-from ecgkit.experiments.results import SCHEMA, load_predictions, read_record, record_path
+from ecgkit.experiments.results import SCHEMA, Predictions, load_predictions, read_record, record_path
 from ecgkit.experiments.run import Run
+from ecgkit.experiments.sources import loaded_experiments
 
-__all__ = ["FIELDS", "MAX_MB", "check", "check_pages", "check_record"]
+__all__ = ["FIELDS", "MAX_MB", "check", "check_pages", "check_record", "unshown"]
 
 MAX_MB = 60.0
 TOLERANCE = 1e-6  # metrics are computed from the scores as they are stored
@@ -75,7 +76,12 @@ def check(results: Path, pages: Iterable[Path] = ()) -> list[str]:
 
 
 def check_record(path: Path) -> list[str]:
-    """Problems of one record: form, name, seal, and whether its metrics follow from its predictions."""
+    """Problems of one record: form, name, seal, and whether its numbers follow from its predictions.
+
+    Metrics and the AUC of each class are computed again, as far as predictions are stored, and counts are
+    compared with the sums that they must be. Losses of the learning curve and rows of ``table`` cannot be
+    computed without training: for them there is only the seal.
+    """
     try:
         record = read_record(path)
     except RecordError as error:
@@ -86,7 +92,7 @@ def check_record(path: Path) -> list[str]:
         if record_path(path.parent.parent, run) != path or record["hash"] != run.hash:
             found.append(f"its run belongs to {run.experiment}/{run.hash}.json")
         if record["status"] == "finished":
-            found += _numbers(path, record)
+            found += [*_counts(record), *_numbers(path, record)]
     return [f"{path}: {problem}" for problem in found]
 
 
@@ -107,6 +113,20 @@ def _form(record: Mapping[str, Any]) -> Iterator[str]:
         Run.from_dict(record.get("run", {}))
     except (ValueError, TypeError) as error:
         yield f"field run: {error}"
+
+
+def _counts(record: Mapping[str, Any]) -> Iterator[str]:
+    """Counts that follow from other counts: windows per training record, and sums over epochs."""
+    trained = record["data"]["records"].get("train")
+    if trained and abs(record["effective_epochs"] - record["samples_backprop"] / trained) > TOLERANCE:
+        yield f"effective_epochs is not {record['samples_backprop']} windows over {trained} records"
+    accounting = record.get("accounting", {})
+    if accounting and accounting.get("backprop") != record["samples_backprop"]:
+        yield "accounting and samples_backprop count different windows"
+    for name, total in accounting.items():
+        each = [entry[name] for entry in record["curve"] if name in entry]
+        if each and abs(sum(each) - total) > TOLERANCE * max(1, abs(total)):
+            yield f"accounting says {name} {total:g}, the epochs add up to {sum(each):g}"
 
 
 def _numbers(path: Path, record: Mapping[str, Any]) -> Iterator[str]:
@@ -135,13 +155,33 @@ def _numbers(path: Path, record: Mapping[str, Any]) -> Iterator[str]:
             yield f"metric {name} is {value['point']:.6f}, its predictions give {again:.6f}"
     if record["metrics"] and not computed:
         yield "none of its metrics can be computed from its predictions"
+    yield from _classes(record["per_class"], stored)
+
+
+def _classes(per_class: list[dict[str, Any]], stored: Predictions) -> Iterator[str]:
+    """The AUC and the number of positive test records of each class."""
+    from ecgkit.evaluation import class_aucs
+
+    if not per_class:
+        return
+    if len(per_class) != stored.y_true.shape[1]:
+        yield f"{len(per_class)} classes, but predictions for {stored.y_true.shape[1]}"
+        return
+    positives = stored.y_true.sum(axis=0).astype(int)
+    for row, auc, count in zip(per_class, class_aucs(stored.y_true, stored.y_score), positives, strict=True):
+        again = None if auc != auc else float(auc)  # without positive or negative records there is none
+        if (row["auc"] is None) != (again is None) or abs((row["auc"] or 0.0) - (again or 0.0)) > TOLERANCE:
+            yield f"AUC of {row['class']} is {row['auc']}, its predictions give {again}"
+        if (said := row["positives"]["test"]) != count:
+            yield f"{said} positive test records of {row['class']}, its labels have {count}"
 
 
 def check_pages(results: Path, pages: Iterable[Path]) -> list[str]:
     """Whether all runs that pages show are in the store, unchanged, and all experiments they load exist.
 
     Built tables carry ``data-runs`` (see `ecgkit.experiments.tables.run_references`). Sources name what they
-    show in ``results.load("...")``; an experiment without any run must be one of the sweeps.
+    show in ``results.load(...)`` (see `ecgkit.experiments.sources`); an experiment without any run must be
+    one of the sweeps.
     """
     problems: list[str] = []
     known = {path.parent.name for path in results.glob("*/*.json")} | _planned()
@@ -150,9 +190,33 @@ def check_pages(results: Path, pages: Iterable[Path]) -> list[str]:
         for shown in _PAGE_RUNS.findall(text):
             for reference in html.unescape(shown).split():
                 problems += [f"{page}: {problem}" for problem in _reference(results, reference)]
-        for experiment in sorted(set(_LOADS.findall(text)) - known):
+        names, unknown = loaded_experiments(page)
+        for experiment in sorted((names | set(_LOADS.findall(text))) - known):
             problems.append(f"{page}: loads {experiment!r}, which is neither in {results} nor in sweeps/")
+        for argument in sorted(unknown):
+            problems.append(f"{page}: which experiment is results.load({argument})? Name it in the page")
     return problems
+
+
+def unshown(results: Path, pages: Iterable[Path]) -> list[str]:
+    """Finished runs, as "experiment/hash", that no built page shows in a table or behind a claim.
+
+    Args:
+        results: The results folder.
+        pages: Folders or files of the built book.
+    """
+    shown = {
+        reference.partition(":")[0]
+        for page in _page_files(pages)
+        for references in _PAGE_RUNS.findall(page.read_text(encoding="utf-8", errors="replace"))
+        for reference in html.unescape(references).split()
+    }
+    stored = {
+        f"{path.parent.name}/{path.stem}"
+        for path in results.glob("*/*.json")
+        if not path.parent.name.startswith(".") and read_record(path)["status"] == "finished"
+    }
+    return sorted(stored - shown)
 
 
 def _page_files(pages: Iterable[Path]) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """Claiming a run, so that two sweeps on one folder never do the same work twice."""
 
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from ecgkit.errors import StoreError
 from ecgkit.experiments.results import (
     failed_record,
     read_record,
@@ -44,7 +46,11 @@ def stored_status(results: Path, run: Run) -> tuple[str, str] | None:
     return record["status"], record["content_sha256"]
 
 
-def _try_lock(descriptor: int) -> bool:
+_HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}  # the last two: Windows
+
+
+def _try_lock(descriptor: int, path: Path) -> bool:
+    """Lock a file that is open; False when another process has locked it."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -54,8 +60,13 @@ def _try_lock(descriptor: int) -> bool:
             import fcntl
 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        raise StoreError(
+            f"{path} cannot be locked ({error.strerror or error}): the results must lie on a file system "
+            "with locks. Choose another folder with --results, or have the system mounted with locks"
+        ) from error
     return True
 
 
@@ -64,6 +75,9 @@ def claim(results: Path, run: Run) -> Iterator[bool]:
     """Hold the lock of a run; gives False when another process holds it.
 
     The operating system releases the lock when the process ends, however it ends: no lock is ever stale.
+
+    Raises:
+        StoreError: If the file system has no locks.
     """
     path = state_folder(results, run) / "lock"
     while True:
@@ -72,7 +86,7 @@ def claim(results: Path, run: Run) -> Iterator[bool]:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             break
     try:
-        held = _try_lock(descriptor)
+        held = _try_lock(descriptor, path)
         if held:
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)

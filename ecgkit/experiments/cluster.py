@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgkit.errors import EcgkitError
-from ecgkit.experiments.claims import Outcome, RunOne, Stopped, run_claimed, stored_status
+from ecgkit.experiments.claims import Outcome, RunOne, Stopped, claim, run_claimed, stored_status
 from ecgkit.experiments.results import failed_record, write_record
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.sweep import Display, Summary
@@ -48,6 +48,7 @@ def sweep_on_cluster(
 
     Raises:
         EcgkitError: If no scheduler answers at the address.
+        StoreError: If the file system of the results folder has no locks.
     """
     from distributed import Client
 
@@ -85,12 +86,12 @@ def sweep_on_cluster(
             while futures:
                 if minutes is not None and time.monotonic() - start >= 60 * minutes:
                     break
-                _collect(futures, folder, count, display, POLL_S)
+                _collect(futures, folder, retry_of, count, display, POLL_S)
         except KeyboardInterrupt:
             interrupted = True
         finally:
             if futures:
-                _stop(client, futures, stop_file, folder, count, display)
+                _stop(client, futures, stop_file, folder, retry_of, count, display)
             if display:
                 display.close()
     left = len(runs) - count["finished"] - count["failed"] - count["done"]
@@ -124,6 +125,7 @@ def _work_on_worker(
 def _collect(
     futures: dict[Any, Run],
     results: Path,
+    retry_of: Mapping[str, str],
     count: Counter[str],
     display: Display | None,
     timeout: float,
@@ -141,8 +143,7 @@ def _collect(
         if future.status == "finished":
             outcome: Outcome = future.result()
         elif future.status == "error":  # the run took down several workers, or could not be sent
-            write_record(results, failed_record(run, future.exception()))
-            outcome = "failed"
+            outcome = _record_failure(run, results, future.exception(), retry_of.get(run.hash))
         else:
             outcome = "stopped"
         count[outcome] += 1
@@ -150,11 +151,24 @@ def _collect(
             display.ended(run, outcome)
 
 
+def _record_failure(run: Run, results: Path, error: BaseException, retry_of: str | None) -> Outcome:
+    """Record that a run took its workers down, unless it has a record, or somebody else is doing it."""
+    with claim(results, run) as held:
+        stored = stored_status(results, run)
+        if stored and stored[0] == "finished":
+            return "done"
+        if held and stored in (None, ("failed", retry_of)):
+            write_record(results, failed_record(run, error))
+            return "failed"
+    return "failed" if stored else "stopped"
+
+
 def _stop(
     client: Any,
     futures: dict[Any, Run],
     stop_file: Path,
     results: Path,
+    retry_of: Mapping[str, str],
     count: Counter[str],
     display: Display | None,
 ) -> None:
@@ -162,6 +176,6 @@ def _stop(
     stop_file.touch()
     try:
         while futures and client.status == "running" and client.scheduler_info()["workers"]:
-            _collect(futures, results, count, display, POLL_S)
+            _collect(futures, results, retry_of, count, display, POLL_S)
     finally:
         stop_file.unlink(missing_ok=True)

@@ -263,7 +263,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "epochs": len(record["curve"]) if "curve" in record else None,
         "effective_epochs": record.get("effective_epochs"),
         "samples_backprop": record.get("samples_backprop"),
-        "seconds": sum(seconds.values()) if seconds else None,
+        "seconds": sum(max(0.0, each) for each in seconds.values()) if seconds else None,
         "peak_memory_mib": record.get("peak_memory_mib"),
         **({"gpu_joules": record["gpu_joules"]} if "gpu_joules" in record else {}),
         **counts,

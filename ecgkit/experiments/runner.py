@@ -72,7 +72,8 @@ def execute(
     worked = time.perf_counter()
     spent = gpu_joules() if joules is not None else None
     seconds = {"load": loaded - begin, **outcome.seconds}
-    seconds["other"] = worked - loaded - sum(outcome.seconds.values())
+    # The phases of a resumed run include those of earlier processes, so they may exceed this one's time.
+    seconds["other"] = max(0.0, worked - loaded - sum(outcome.seconds.values()))
     record = _record(run, parts, outcome, results)
     record["seconds"] = {**seconds, "bootstrap": time.perf_counter() - worked}
     if joules is not None and spent is not None:

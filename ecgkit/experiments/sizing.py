@@ -1,184 +1,307 @@
-"""What a grid costs, computed from runs that were measured."""
+"""What a grid costs: from the times of recorded runs, a benchmark, and the data sheets of cards."""
 
+import json
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 
+from ecgkit.experiments.gpus import GPUS, gpu_seconds
 from ecgkit.experiments.grids import read_sweep
-from ecgkit.experiments.results import experiments, load, results_folder
+from ecgkit.experiments.results import experiments, read_record, results_folder
 from ecgkit.experiments.run import Run
-from ecgkit.experiments.sweep import plan
+from ecgkit.experiments.work import Records, Work, network_size, work
 
 __all__ = [
-    "MEMORY_GB_PER_S",
-    "TARGETS",
+    "Measured",
+    "RunSize",
     "estimate_seconds",
     "measured_runs",
+    "network_seconds",
     "size_grid",
+    "size_run",
     "sizes_markdown",
 ]
 
-TARGETS = ("Tesla T4", "NVIDIA H100 80GB HBM3")
 
-MEMORY_GB_PER_S = {"Tesla T4": 320, "NVIDIA H100 80GB HBM3": 3350, "NVIDIA H200": 4800}
-"""Memory bandwidth by NVIDIA's data sheets: what a time is scaled by where a card was not measured."""
-
-
-def measured_runs(results: str | Path | None = None) -> pd.DataFrame:
-    """All finished runs of all experiments that say how long they took."""
-    frames = [load(name, results) for name in experiments(results_folder(results))]
-    frames = [frame for frame in frames if len(frame)]
-    if not frames:
-        return pd.DataFrame(columns=["model", "method", "device", "seconds", "samples_backprop"])
-    return pd.concat(frames, ignore_index=True)
+_BENCHMARK_WINDOW = 250  # samples: 2.5 s at 100 Hz
+_BENCHMARK_RECORDS = 17_084  # of the PTB-XL epoch that benchmarks/training_speed.py times
+_RELATIVES = {"resnet1d101": "xresnet1d101", "bilstm": "lstm_bidir"}  # not in the benchmark: timed by another
 
 
-_SIZES = ("params.width", "params.ndim", "params.window_s", "params.seconds", "params.folds")
+@dataclass(frozen=True)
+class Measured:
+    """A recorded run: its device, its seconds in all, those for loading and bootstrap, its work."""
+
+    run: Run
+    device: str
+    seconds: float
+    around: float
+    train_records: int
+    work: Work
 
 
-def estimate_seconds(run: Run, measured: pd.DataFrame, device: str | None = None) -> float | None:
-    """Expected wall-clock seconds of a run, or None where nothing like it was measured.
+def measured_runs(results: str | Path | None = None) -> list[Measured]:
+    """All finished runs of all experiments."""
+    folder = results_folder(results)
+    paths = [path for name in experiments(folder) for path in sorted((folder / name).glob("*.json"))]
+    records = [record for path in paths if (record := read_record(path))["status"] == "finished"]
+    runs = [Run.from_dict(record["run"]) for record in records]
+    counts = [int(record["data"]["records"]["train"]) for record in records]
+    known: dict[tuple[str, str], int] = {}
+    for run, count in zip(runs, counts, strict=True):
+        known[run.dataset, run.task] = max(count, known.get((run.dataset, run.task), 0))
+    found = []
+    for run, record, count in zip(runs, records, counts, strict=True):
+        # Of a run that was stopped and went on, "other" is negative: it knows the time of its last part only.
+        phases = {name: max(0.0, seconds) for name, seconds in record["seconds"].items()}
+        around = phases.get("load", 0.0) + phases.get("bootstrap", 0.0)
+        device = str(record["device"])
+        found.append(Measured(run, device, sum(phases.values()), around, count, work(run, known)))
+    return found
 
-    The median time per training record and epoch of the same model and method on signals of the same size,
-    times this run's epochs and the training records of its task. Loading, validation, test and bootstrap are
-    part of the measured time. A run without epochs costs what such runs took.
+
+def _is_gpu(device: str) -> bool:
+    return device.startswith(("NVIDIA", "Tesla"))
+
+
+def _known(measured: Sequence[Measured]) -> Records:
+    known: dict[tuple[str, str], int] = {}
+    for one in measured:
+        key = one.run.dataset, one.run.task
+        known[key] = max(one.train_records, known.get(key, 0))
+    return known
+
+
+def estimate_seconds(run: Run, measured: Sequence[Measured], device: str | None = None) -> float | None:
+    """Expected wall-clock seconds of a run, or None where nothing like it was recorded.
+
+    A run that is recorded takes what it took. Else its training windows are multiplied by the median time per
+    window of the runs alike: of the same method, network, precision, window and data set, and of the same
+    experiment where there are any. Loading, validation, test and bootstrap are part of the time. Runs without
+    a network take what such runs took.
 
     Args:
         run: The run.
-        measured: Rows of `measured_runs`.
+        measured: What `measured_runs` found.
         device: Only runs on this device count; None: on any.
     """
-    alike = np.ones(len(measured), bool)
-    for name in ("model", "method", "dataset", "sampling_rate_hz"):
-        alike &= (measured[name] == getattr(run, name)).to_numpy() if name in measured else False
-    for name in _SIZES:
-        value = _shown(run, name)
-        if name in measured:
-            alike &= (measured[name].isna() if value is None else measured[name] == value).to_numpy()
-        elif value is not None:
-            return None
-    if device is not None:
-        alike &= (measured["device"] == device).to_numpy()
-    if not alike.any():
+    on_it = [one for one in measured if device is None or one.device == device]
+    own = [one.seconds for one in on_it if one.run == run]
+    if own:
+        return own[0]
+    wanted = work(run, _known(measured))
+    alike = [one for one in on_it if _is_alike(one, run, wanted)]
+    if not alike:
         return None
-    rows = measured[alike]
-    same_task = rows[rows["task"] == run.task]
-    if run.model == "none" or not (rows["epochs"] > 0).any():
-        return float((same_task if len(same_task) else rows)["seconds"].median())
-    rows = rows[rows["epochs"] > 0]
-    each = (rows["seconds"] / (rows["epochs"] * rows["records_train"])).median()
-    known = measured[(measured["dataset"] == run.dataset) & (measured["task"] == run.task)]
-    records = float((same_task if len(same_task) else known if len(known) else rows)["records_train"].max())
-    return float(each) * _epochs(run, int(rows["epochs"].median())) * records
+    if run.model == "none":
+        same = [one for one in alike if (one.run.dataset, one.run.task) == (run.dataset, run.task)]
+        return median(one.seconds for one in same or alike)
+    alike = [one for one in alike if one.run.experiment == run.experiment] or alike
+    return wanted.windows * median(one.seconds / one.work.windows for one in alike)
 
 
-def _alike(run: Run) -> tuple[object, ...]:
-    """What the time of a run is estimated by: equal for runs that differ in seed or thresholds alone."""
-    params = (_shown(run, name) for name in (*_SIZES, "params.epochs"))
-    return (run.model, run.method, run.dataset, run.task, run.sampling_rate_hz, run.protocol, *params)
+def _is_alike(one: Measured, run: Run, wanted: Work) -> bool:
+    names = ["model", "method"] + (["dataset", "sampling_rate_hz"] if run.model != "none" else [])
+    if any(getattr(one.run, name) != getattr(run, name) for name in names):
+        return False
+    return (one.work.multiply_adds, one.work.bf16) == (wanted.multiply_adds, wanted.bf16)
 
 
-def _shown(run: Run, column: str) -> Any:
-    """A parameter as `results.load` shows it: a list as text."""
-    value = run.params.get(column.removeprefix("params."))
-    return str(value) if isinstance(value, list) else value
+def network_seconds(benchmarks: Path) -> dict[str, dict[str, float]]:
+    """Seconds of one training window of 2.5 s at 100 Hz, by network and precision ("float32" or "bf16").
+
+    Args:
+        benchmarks: Folder of the files that `benchmarks/training_speed.py` wrote; of several machines the
+            median counts.
+    """
+    files = [json.loads(path.read_text("utf-8")) for path in sorted(benchmarks.glob("training_speed*.json"))]
+    epochs = [file["seconds_per_ptbxl_epoch"] for file in files]
+    names = sorted({name for epoch in epochs for name in epoch})
+    return {
+        name: {
+            kind: median(epoch[name][kind] for epoch in epochs if name in epoch) / _BENCHMARK_RECORDS
+            for kind in ("float32", "bf16")
+        }
+        for name in names
+    }
 
 
-def _epochs(run: Run, otherwise: int) -> int:
-    from ecgkit.experiments.methods import selection_settings, train_config
-    from ecgkit.training import selection
+def _benchmark_seconds(run: Run, wanted: Work, speeds: Mapping[str, Mapping[str, float]]) -> float | None:
+    """Time of a run's training by the benchmark of its network, in proportion to the multiply-adds.
 
-    try:
-        if run.method == "supervised":
-            return train_config(run).epochs
-        if run.method in selection.names():
-            return selection_settings(run)[0].epochs
-    except ValueError:  # a parameter that is none: the run itself says which
-        return otherwise
-    return int(run.params.get("epochs", otherwise))
+    These grow with the length of the window. A network that was not timed takes as long per multiply-add as
+    the one of its family that is closest in size.
+    """
+    name = _RELATIVES.get(run.model, run.model)
+    family = [name] if name in speeds else [n for n in speeds if n.split("/")[0] == name.split("/")[0]]
+    if not family or not wanted.multiply_adds:
+        return None
+    sizes = {n: network_size(n, _BENCHMARK_WINDOW)[0] for n in family}
+    nearest = min(sizes, key=lambda n: abs(sizes[n] - wanted.multiply_adds))
+    each = speeds[nearest]["bf16" if wanted.bf16 else "float32"] / sizes[nearest]
+    return each * wanted.multiply_adds * wanted.windows
+
+
+@dataclass(frozen=True)
+class RunSize:
+    """Seconds of a run on the processor, from what they are known, and its range on each of `GPUS`."""
+
+    processor: float | None
+    basis: Literal["itself", "a run alike", "the benchmark", "nothing"]
+    gpus: Mapping[str, tuple[float, float] | None]
+
+
+def size_run(
+    run: Run, measured: Sequence[Measured], speeds: Mapping[str, Mapping[str, float]] | None = None
+) -> RunSize:
+    """How long a run takes.
+
+    On the processor: as `estimate_seconds` says, else by the benchmark of its network. On a card: the time by
+    runs recorded on it, else the range of `gpu_seconds`, whose upper end then includes what loading and
+    bootstrap take on the processor. A run without a network takes as long as on the processor.
+
+    Args:
+        run: The run.
+        measured: What `measured_runs` found.
+        speeds: What `network_seconds` found.
+    """
+    here = [one for one in measured if not _is_gpu(one.device)]
+    wanted = work(run, _known(measured))
+    around = median([one.around for one in here]) if here else 0.0
+    basis: Literal["itself", "a run alike", "the benchmark", "nothing"] = "a run alike"
+    seconds = estimate_seconds(run, here)
+    if any(one.run == run for one in here):
+        basis = "itself"
+    if seconds is None:
+        training = _benchmark_seconds(run, wanted, speeds or {})
+        seconds = None if training is None else training + around
+        basis = "nothing" if training is None else "the benchmark"
+    ranges: dict[str, tuple[float, float] | None] = {}
+    for gpu in GPUS:
+        there = estimate_seconds(run, measured, gpu.name)
+        if there is not None:
+            ranges[gpu.name] = there, there
+        elif run.model == "none" and seconds is not None:
+            ranges[gpu.name] = seconds, seconds
+        elif not wanted.multiply_adds:
+            ranges[gpu.name] = None
+        else:
+            low, high = gpu_seconds(wanted, gpu)
+            ranges[gpu.name] = low, high + around
+    return RunSize(seconds, basis, ranges)
 
 
 def size_grid(
     runs: Sequence[Run],
-    measured: pd.DataFrame,
-    devices: Sequence[str] = TARGETS,
-    price_per_hour: Mapping[str, float] | None = None,
+    measured: Sequence[Measured],
+    speeds: Mapping[str, Mapping[str, float]] | None = None,
+    usd_per_hour: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
-    """Hours, and where prices are given the cost, of a grid on each device.
+    """Hours of a grid, one run after another, on the processor and on each of `GPUS`, and what these cost.
 
-    Where a device was measured its own runs count. Else the times of another card in `MEMORY_GB_PER_S` are
-    scaled by memory bandwidth; networks as small as these wait for the launch of kernels as well, so a slower
-    card loses less than that and the figure is an upper bound for it (and a lower bound for a faster one).
-    Runs without a network work on the processor and count with what they took on any.
+    Args:
+        runs: The runs.
+        measured: What `measured_runs` found.
+        speeds: What `network_seconds` found.
+        usd_per_hour: Price of an hour by name of the card; where none is given, the example of `GPUS`.
 
     Returns:
-        Columns device, runs, covered (runs of which a time is known), hours (of those), cost, and basis:
-        "measured", "scaled from ...", or "not measured yet".
+        Columns device, runs, known (runs of which a time is known), hours_from, hours_to, usd_from, usd_to.
     """
-    rows: list[dict[str, object]] = []
-    for device in devices:
-        hours, covered = _hours(runs, measured, device)
-        basis = "measured"
-        for other, bandwidth in MEMORY_GB_PER_S.items():
-            if covered == 0 and device in MEMORY_GB_PER_S and other != device:
-                hours, covered = _hours(runs, measured, other)
-                hours *= bandwidth / MEMORY_GB_PER_S[device]
-                basis = f"scaled from {other}"
-        known = covered > 0
-        price = (price_per_hour or {}).get(device)
-        rows.append(
-            {
-                "device": device,
-                "runs": len(runs),
-                "covered": covered,
-                "hours": hours if known else None,
-                "cost": hours * price if known and price is not None else None,
-                "basis": basis if known else "not measured yet",
-            }
-        )
-    return pd.DataFrame(rows)
+    return _summary([size_run(run, measured, speeds) for run in runs], usd_per_hour or {})
 
 
-def _hours(runs: Sequence[Run], measured: pd.DataFrame, device: str) -> tuple[float, int]:
-    """Hours of the runs with a known time, and how many these are; 0 where no network was measured."""
-    known_alike: dict[tuple[object, ...], float | None] = {}
-    seconds = []
-    for run in runs:
-        alike = _alike(run)
-        if alike not in known_alike:
-            known_alike[alike] = estimate_seconds(run, measured, None if run.model == "none" else device)
-        seconds.append(known_alike[alike])
-    networks = [s for run, s in zip(runs, seconds, strict=True) if run.model != "none"]
-    if networks and all(s is None for s in networks):
-        return 0.0, 0
-    known = [s for s in seconds if s is not None]
-    return sum(known) / 3600, len(known)
+def _summary(sizes: Sequence[RunSize], usd_per_hour: Mapping[str, float]) -> pd.DataFrame:
+    spans = {"processor": [None if s.processor is None else (s.processor, s.processor) for s in sizes]}
+    spans |= {gpu.name: [s.gpus[gpu.name] for s in sizes] for gpu in GPUS}
+    prices = {gpu.name: gpu.usd_per_hour for gpu in GPUS} | dict(usd_per_hour)
+    rows = []
+    for device, found in spans.items():
+        known = [span for span in found if span is not None]
+        low, high = (sum(span[end] for span in known) / 3600 for end in (0, 1))
+        price = prices.get(device, float("nan"))
+        rows.append((device, len(sizes), len(known), low, high, low * price, high * price))
+    columns = ["device", "runs", "known", "hours_from", "hours_to", "usd_from", "usd_to"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def sizes_markdown(sweeps: Path, results: str | Path | None = None) -> str:
-    """The size of every sweep file in a folder as a Markdown table, for the book."""
+def sizes_markdown(sweeps: Path, results: str | Path | None = None, benchmarks: Path | None = None) -> str:
+    """The size of every sweep file in a folder, and of all together, as Markdown for the book.
+
+    Args:
+        sweeps: Folder of the sweep files.
+        results: The results folder.
+        benchmarks: Folder of what the benchmarks measured; None: the one beside `sweeps`.
+    """
     measured = measured_runs(results)
-    here = sorted(set(measured["device"].dropna()) - set(TARGETS)) if len(measured) else []
-    lines = [
-        "| sweep | runs | recorded | device | hours | runs covered | basis |",
-        "| --- | --: | --: | --- | --: | --: | --- |",
-    ]
+    speeds = network_seconds(benchmarks or sweeps.parent / "benchmarks")
+    done = {one.run.hash for one in measured}
+    sizes: dict[str, RunSize] = {}
+    grids: list[tuple[str, list[str]]] = []
     for path in sorted(sweeps.glob("*.yaml")):
         runs = read_sweep(path)
-        recorded = sum(p.state == "finished" for p in plan(runs, results_folder(results)))
-        for row in size_grid(runs, measured, [*here, *TARGETS]).to_dict("records"):
-            hours = "–" if pd.isna(row["hours"]) else f"{row['hours']:.1f}"
-            cells = [
-                f"`{path.name}`",
-                len(runs),
-                recorded,
-                row["device"],
-                hours,
-                row["covered"],
-                row["basis"],
-            ]
-            lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        sizes |= {run.hash: size_run(run, measured, speeds) for run in runs}
+        grids.append((f"`{path.stem}`", [run.hash for run in runs]))
+    grids.append(("**all**", list(sizes)))
+    head = ["sweep", "runs", "recorded", "processor, h", *(f"{gpu.title}, h" for gpu in GPUS)]
+    lines = [f"| {' | '.join(head)} |", "| --- |" + " --: |" * (len(head) - 1)]
+    for name, keys in grids:
+        table = _summary([sizes[key] for key in keys], {})
+        hours = [_span(row["hours_from"], row["hours_to"]) for row in table.to_dict("records")]
+        unknown = len(keys) - int(table["known"].iloc[0])
+        hours[0] += f" and {unknown} runs" if unknown else ""
+        lines.append(f"| {' | '.join([name, f'{len(keys):,}', f'{len(done & set(keys)):,}', *hours])} |")
+    costs = [_span(row["usd_from"], row["usd_to"]) for row in table[1:].to_dict("records")]
+    lines.append(f"| **cost of all**, US$ | | | | {' | '.join(costs)} |")
+    sheets = [
+        f"{gpu.title}: {gpu.tflops['float32']} TFLOP/s in float32, {gpu.tflops['bf16']} in bfloat16, "
+        f"{gpu.gb_per_s} GB/s, US$ {gpu.usd_per_hour} an hour ({gpu.price_of})"
+        for gpu in GPUS
+    ]
+    notes = [f"Data sheets, and examples of prices. {'; '.join(sheets)}.", _bases(list(sizes.values()))]
+    return "\n\n".join(["\n".join(lines), *notes, _comparison(measured, speeds)])
+
+
+def _span(low: float, high: float) -> str:
+    """Two numbers with two digits each, or one where they are the same.
+
+    >>> _span(0.1234, 4.56), _span(1234, 1234), _span(0.001, 0.2)
+    ('0.12–4.6', '1,200', '<0.01–0.20')
+    """
+    texts = []
+    for value in (low, high):
+        decimals = 1 - math.floor(math.log10(max(value, 0.1)))
+        rounded = round(value, decimals)
+        texts.append(f"{rounded:,.{max(decimals, 0)}f}" if rounded >= 0.01 else "<0.01")
+    return texts[0] if texts[0] == texts[1] else "–".join(texts)
+
+
+def _bases(sizes: Sequence[RunSize]) -> str:
+    count = Counter(size.basis for size in sizes)
+    return (
+        f"The processor's time of {count['itself']:,} of the {len(sizes):,} runs is their own, of "
+        f"{count['a run alike']:,} it comes from recorded runs alike, of {count['the benchmark']:,} from the "
+        "benchmark" + (f"; of {count['nothing']:,} it is not known." if count["nothing"] else ".")
+    )
+
+
+def _comparison(measured: Sequence[Measured], speeds: Mapping[str, Mapping[str, float]]) -> str:
+    """How far the benchmark is from recorded runs."""
+    ratios = []
+    for one in measured:
+        training = _benchmark_seconds(one.run, one.work, speeds) if not _is_gpu(one.device) else None
+        if training:
+            ratios.append(one.seconds / (training + one.around))
+    if not ratios:
+        return "No recorded run can be compared with the benchmark."
+    return (
+        f"How good is the benchmark's guess? For {len(ratios):,} recorded runs both are known: the time that "
+        f"they took is {min(ratios):.1f} to {max(ratios):.1f} times the guess, in the median "
+        f"{median(ratios):.1f} times."
+    )
