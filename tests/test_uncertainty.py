@@ -35,6 +35,8 @@ def test_the_table_has_quantiles_by_likelihood() -> None:
     assert [row["likelihood"] for row in table] == [15, 50, 80, 100]
     half = pairs["spread"][np.isclose(pairs["likelihood"], 0.5)]
     assert table[1]["statements"] == len(half) and table[1]["q50"] == pytest.approx(np.median(half))
+    far = pairs.assign(spread=[9.0] + [0.01 * k for k in range(1, len(pairs))], likelihood=1.0)
+    assert spread_by_likelihood(far)[0]["outliers"] == 1
 
 
 def test_the_correlation_is_spearmans_and_sees_what_lies_within_statements() -> None:

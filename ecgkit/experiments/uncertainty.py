@@ -89,15 +89,19 @@ def spread_pairs(scores: np.ndarray, likelihood: np.ndarray) -> pd.DataFrame:
 
 
 def spread_by_likelihood(pairs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Quantiles of the spread for each likelihood, in percent, as rows of plain values."""
+    """Quantiles of the spread for each likelihood, in percent, as rows of plain values.
+
+    "outliers" counts the statements whose spread lies above the third quartile by more than one and a half
+    times the distance of the quartiles.
+    """
     rows = []
     percents = (100 * pairs["likelihood"]).round().astype(int).to_numpy()
     for percent in np.unique(percents):
         spread = pairs["spread"].to_numpy()[percents == percent]
         found = {f"q{round(100 * q):02d}": float(np.quantile(spread, q)) for q in _QUANTILES}
-        rows.append(
-            {"likelihood": int(percent), "statements": len(spread), "mean": float(spread.mean()), **found}
-        )
+        fence = found["q75"] + 1.5 * (found["q75"] - found["q25"])
+        counts = {"statements": len(spread), "outliers": int((spread > fence).sum())}
+        rows.append({"likelihood": int(percent), **counts, "mean": float(spread.mean()), **found})
     return rows
 
 
