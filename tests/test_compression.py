@@ -94,6 +94,36 @@ def test_peak_memory_is_that_of_the_widest_moment() -> None:
     assert compression.peak_memory_mib(Skip(), 4, 2**16) == pytest.approx(3 * 4 * 4 / 16)
 
 
+def test_the_peak_is_named_by_its_layer_and_the_network_is_left_as_it_was() -> None:
+    chain = nn.Sequential(
+        nn.Sequential(nn.Conv1d(1, 8, 1), nn.Conv1d(8, 16, 1)), nn.Sequential(nn.Conv1d(16, 2, 1))
+    )
+    peak = compression.peak_memory(chain, 1, 2**16)
+    assert peak.layer == "0.1" and peak.mib == pytest.approx((8 + 16) * 4 / 16)
+    assert compression.peak_memory(chain, 1, 2**16) == peak
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in chain.modules())
+    # The widths shrink or grow with the stages, so the widest moment of these two is known.
+    assert compression.peak_memory(network("E18"), 12, 1000).layer.startswith("body.stem")
+
+
+def test_pruned_weights_stay_zero_in_further_training_and_the_others_move() -> None:
+    lean = compression.pruned(network(), 0.8).train()
+    zeros = {n: p.detach() == 0 for n, p in lean.named_parameters() if p.ndim == 3}
+    before = {n: p.detach().clone() for n, p in lean.named_parameters()}
+    compression.keep_zeros(lean)
+    optimiser = torch.optim.Adam(lean.parameters(), lr=0.003, weight_decay=1e-5)
+    for _ in range(3):
+        x, metadata = records(8)
+        optimiser.zero_grad()
+        lean(x, metadata).square().sum().backward()
+        optimiser.step()
+    for name, parameter in lean.named_parameters():
+        if name in zeros:
+            assert torch.equal(parameter == 0, zeros[name])
+    moved = [p for n, p in lean.named_parameters() if n in zeros and not torch.equal(p, before[n])]
+    assert len(moved) > len(zeros) / 2
+
+
 def test_peak_memory_of_the_light_networks_holds_their_largest_layers() -> None:
     model = network()
     table = compression.layer_table(model, 12, 1000)

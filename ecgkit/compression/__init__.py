@@ -10,26 +10,31 @@ from ecgkit.compression.distil import soft_labels
 from ecgkit.compression.export import export_onnx, onnx_logits, onnx_session
 from ecgkit.compression.latency import (
     Latency,
+    PeakMemory,
     energy_proxy_uj,
     measure_latency,
+    peak_memory,
     peak_memory_mib,
     single_thread,
 )
 from ecgkit.compression.pareto import pareto_front
-from ecgkit.compression.prune import gzipped_size_mib, pruned, sparsity
+from ecgkit.compression.prune import gzipped_size_mib, keep_zeros, pruned, sparsity
 from ecgkit.compression.quantise import quantise_dynamic, quantise_static
 from ecgkit.compression.sizes import layer_table, saved_size_mib, tensors_mib
 
 __all__ = [
     "Latency",
+    "PeakMemory",
     "energy_proxy_uj",
     "export_onnx",
     "gzipped_size_mib",
+    "keep_zeros",
     "layer_table",
     "measure_latency",
     "onnx_logits",
     "onnx_session",
     "pareto_front",
+    "peak_memory",
     "peak_memory_mib",
     "pruned",
     "quantise_dynamic",

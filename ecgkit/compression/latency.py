@@ -4,14 +4,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-__all__ = ["Latency", "energy_proxy_uj", "measure_latency", "peak_memory_mib", "single_thread"]
+__all__ = [
+    "Latency",
+    "PeakMemory",
+    "energy_proxy_uj",
+    "measure_latency",
+    "peak_memory",
+    "peak_memory_mib",
+    "single_thread",
+]
 
 MIB = 2**20
 # Picojoules in a 45 nm chip: a multiplication and an addition, and fetching 32 bits from memory off the chip.
@@ -72,9 +80,26 @@ def measure_latency(call: Callable[[], Any], repeats: int = 30, warmup: int = 3)
     return Latency(min(times), float(np.median(times)), float(np.quantile(times, 0.95)))
 
 
-@torch.no_grad()
+class PeakMemory(NamedTuple):
+    """The moment of one prediction at which its tensors take most room."""
+
+    mib: float  # weights not counted
+    layer: str  # name of the innermost module at work then, the first one if several are equal
+
+
 def peak_memory_mib(model: nn.Module, leads: int, samples: int) -> float:
-    """The most MiB that the tensors made in one prediction take at any moment, weights not counted.
+    """The most MiB that the tensors made in one prediction take at any moment; see `peak_memory`.
+
+    >>> two = nn.Sequential(nn.Conv1d(1, 4, 1, bias=False), nn.ReLU())
+    >>> round(peak_memory_mib(two, leads=1, samples=2**18), 2)     # the ReLU's input and output, 4 MiB each
+    8.0
+    """
+    return peak_memory(model, leads, samples).mib
+
+
+@torch.no_grad()
+def peak_memory(model: nn.Module, leads: int, samples: int) -> PeakMemory:
+    """How much room the tensors made in one prediction take at most, weights not counted, and where.
 
     Every operation's output is followed from when it is made until nothing refers to it. What a library
     needs inside one operation is not seen.
@@ -84,9 +109,9 @@ def peak_memory_mib(model: nn.Module, leads: int, samples: int) -> float:
         leads: Number of leads.
         samples: Samples T of the one record.
 
-    >>> two = nn.Sequential(nn.Conv1d(1, 4, 1, bias=False), nn.ReLU())
-    >>> round(peak_memory_mib(two, leads=1, samples=2**18), 2)     # the ReLU's input and output, 4 MiB each
-    8.0
+    >>> three = nn.Sequential(nn.Conv1d(1, 4, 1), nn.Conv1d(4, 8, 1), nn.Conv1d(8, 1, 1))
+    >>> peak_memory(three, leads=1, samples=2**18)     # the input and the output of the second, 4 and 8 MiB
+    PeakMemory(mib=12.0, layer='1')
     """
     from torch.multiprocessing.reductions import StorageWeakRef
     from torch.overrides import TorchFunctionMode
@@ -94,11 +119,12 @@ def peak_memory_mib(model: nn.Module, leads: int, samples: int) -> float:
     x = torch.zeros(1, leads, samples)
     fixed = {t.untyped_storage()._cdata for t in [x, *model.parameters(), *model.buffers()]}
     alive: dict[int, tuple[Any, int]] = {}
-    peak = 0
+    peak, where = 0, ""
+    at_work: list[str] = []  # names of the modules that are running, the innermost last
 
     class Follow(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            nonlocal peak
+            nonlocal peak, where
             out = func(*args, **(kwargs or {}))
             for key in [key for key, (reference, _) in alive.items() if reference.expired()]:
                 del alive[key]
@@ -107,15 +133,22 @@ def peak_memory_mib(model: nn.Module, leads: int, samples: int) -> float:
                     storage = value.untyped_storage()
                     if storage._cdata not in fixed:
                         alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
-            peak = max(peak, sum(size for _, size in alive.values()))
+            if (now := sum(size for _, size in alive.values())) > peak:
+                peak, where = now, at_work[-1]
             return out
 
+    hooks = []
+    for name, module in model.named_modules():
+        hooks.append(module.register_forward_pre_hook(lambda *_, name=name: at_work.append(name)))
+        hooks.append(module.register_forward_hook(lambda *_: (at_work.pop(), None)[1]))
     was_training = model.training
     model.eval()
     with Follow():
         model(x)
     model.train(was_training)
-    return peak / MIB
+    for hook in hooks:
+        hook.remove()
+    return PeakMemory(peak / MIB, where)
 
 
 def energy_proxy_uj(table: pd.DataFrame, bits: int = 32) -> float:

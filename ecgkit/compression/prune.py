@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-__all__ = ["gzipped_size_mib", "pruned", "sparsity"]
+__all__ = ["gzipped_size_mib", "keep_zeros", "pruned", "sparsity"]
 
 
 def pruned(model: nn.Module, share: float) -> nn.Module:
@@ -32,6 +32,26 @@ def pruned(model: nn.Module, share: float) -> nn.Module:
     for module, name in weights:
         prune.remove(module, name)  # the zeros stay, the mask goes
     return model
+
+
+def keep_zeros(model: nn.Module) -> None:
+    """Let weights of convolutions that are zero now stay zero while the network is trained further.
+
+    Their gradients are set to zero from now on. An optimiser that is new, and whose weight decay pulls
+    towards zero, does not move them then.
+
+    >>> lean = pruned(nn.Sequential(nn.Conv1d(4, 8, 5)), 0.75)
+    >>> keep_zeros(lean)
+    >>> optimiser = torch.optim.Adam(lean.parameters(), lr=0.1, weight_decay=1e-5)
+    >>> lean(torch.ones(2, 4, 9)).square().sum().backward()
+    >>> optimiser.step()
+    >>> sparsity(lean)
+    0.75
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
+            kept = (module.weight != 0).to(module.weight.dtype)
+            module.weight.register_hook(lambda gradient, kept=kept: gradient * kept)
 
 
 def sparsity(model: nn.Module) -> float:

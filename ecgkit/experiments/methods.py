@@ -16,12 +16,15 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.primary import single_label
 from ecgkit.evaluation import macro_auc
 from ecgkit.experiments.age_sex_quality import age, quality, sex
+from ecgkit.experiments.compressed import compressed
+from ecgkit.experiments.decisions import decisions
 from ecgkit.experiments.leakage import leakage
 from ecgkit.experiments.light import thesis
 from ecgkit.experiments.melep_folds import melep_folds
 from ecgkit.experiments.melep_selection import melep_selection
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.planted import planted
+from ecgkit.experiments.relevance import relevance
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import train_config
 from ecgkit.experiments.supervised import supervised
@@ -180,11 +183,14 @@ def _probabilities(network: Any, features: np.ndarray) -> np.ndarray:
 
 METHODS: dict[str, Callable[..., Outcome]] = {
     "age": age,
+    "compressed": compressed,
+    "decisions": decisions,
     "ensemble": ensemble,
     "leakage": leakage,
     "naive": naive,
     "planted": planted,
     "quality": quality,
+    "relevance": relevance,
     "sex": sex,
     "supervised": supervised,
     "wavelet_nn": wavelet_nn,
