@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ecgkit.evaluation import macro_auc
-from ecgkit.experiments.results import save_predictions, state_folder, write_record
+from ecgkit.experiments.results import Predictions, save_predictions, state_folder, write_record
 from ecgkit.experiments.run import Run
 from ecgkit.files import atomic_write
 
@@ -71,7 +71,7 @@ def fake_execute(
             },
             "commit": "none",
             "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
-            "predictions": save_predictions(results, run, np.arange(40), y_true, y_score),
+            "predictions": save_predictions(results, run, Predictions(np.arange(40), y_true, y_score)),
             "weight": done["weight"],
         },
     )

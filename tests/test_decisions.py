@@ -1,6 +1,7 @@
 """Decisions with thresholds from other records: against arithmetic, slow loops and the plain training."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.experiments import runner
 from ecgkit.experiments.check import check_record
 from ecgkit.experiments.decisions import judge
-from ecgkit.experiments.results import load, load_predictions, load_tables
+from ecgkit.experiments.results import load, load_predictions, load_tables, write_record
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.runner import execute
 from ecgkit.training import TrainConfig, fit_scaler, predict, to_device, train_classifier
@@ -39,9 +40,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         yield make_synthetic(folder / "cpsc2018", "cpsc2018", n=160, seed=0)
 
 
-def a_run(data: Path) -> Run:
+def a_run(data: Path, model: str = "small", params: dict | None = None) -> Run:
     version = datasets.load("cpsc2018", root=data).version
-    return Run("test", "cpsc2018", version, "cpsc9", "small", "decisions", "quick", 0, 100, PARAMS)
+    return Run("test", "cpsc2018", version, "cpsc9", model, "decisions", "quick", 0, 100, params or PARAMS)
 
 
 def do(run: Run, results: Path, data: Path) -> Path:
@@ -158,3 +159,46 @@ def test_test_labels_influence_neither_scores_nor_thresholds(
     assert other["metrics"]["f_beta_train"] != honest["metrics"]["f_beta_train"]
     a, b = load_predictions(done.stem, done.parent.parent), load_predictions(done.stem, tmp_path)
     assert np.array_equal(a.y_score, b.y_score)
+
+
+@pytest.mark.parametrize(("scorer", "params"), [("naive", {}), ("wavelet_nn", {"epochs": 2})])
+def test_methods_without_a_network_decide_too(scorer, params, data: Path, tmp_path: Path) -> None:
+    run = a_run(data, "none", {"scorer": scorer, **params})
+    path = do(run, tmp_path, data)
+    assert check_record(path) == []
+    plain = do(
+        replace(run, method=scorer, params=params), tmp_path, data
+    )  # the same scores as without decisions
+    stored, expected = (load_predictions(p.stem, tmp_path) for p in (path, plain))
+    np.testing.assert_allclose(stored.y_score, expected.y_score, atol=1e-3)
+    metrics = json.loads(path.read_text())["metrics"]
+    assert {"macro_auc", "fmax", *NAMES} == set(metrics)
+    if scorer == "naive":  # the same scores for all: each class is decided for every record, or for none
+        train, test = (load_predictions(path.stem, tmp_path, part) for part in ("train", "test"))
+        assert metrics["f_beta_train"]["point"] == pytest.approx(
+            macro_by_hand("f_beta", test.y_true, test.y_score, [train.y_score[0, k] for k in range(9)])
+        )
+
+
+def test_scores_of_all_three_parts_are_kept(done: Path, data: Path) -> None:
+    for part, expected in zip(
+        ("train", "validation", "test"), datasets.load("cpsc2018", root=data).labelled().split(), strict=True
+    ):
+        stored = load_predictions(done.stem, done.parent.parent, part)
+        assert stored.record_ids.tolist() == expected.meta["record_id"].tolist()
+        assert np.array_equal(stored.y_true, expected.labels)
+
+
+def test_f_and_g_are_checked_against_the_stored_scores(done: Path, tmp_path: Path) -> None:
+    record = json.loads(done.read_text())
+    record["metrics"]["g_beta_validation"]["point"] += 1e-3
+    record["metrics"]["g_beta_validation"]["high"] += 1e-3
+    (tmp_path / "test").mkdir()
+    shutil.copy(done.with_suffix(".npz"), tmp_path / "test")
+    assert any("g_beta_validation" in problem for problem in check_record(write_record(tmp_path, record)))
+
+
+@pytest.mark.parametrize("params", [{}, {"scorer": "supervised"}, {"scorer": "magic"}])
+def test_no_network_and_no_scorer_is_an_error(params, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="name a network, or"):
+        do(a_run(data, "none", {"epochs": 1, **params}), tmp_path, data)

@@ -13,6 +13,7 @@ from ecgkit.errors import RecordError
 from ecgkit.evaluation import class_aucs
 from ecgkit.experiments.check import check, check_record, unshown
 from ecgkit.experiments.results import (
+    Predictions,
     aggregate,
     content_sha256,
     load,
@@ -64,15 +65,24 @@ def test_aggregate_is_the_mean_with_a_t_interval(results: Path) -> None:
 def test_predictions_come_back_as_float16_with_labels_and_ids(tmp_path: Path) -> None:
     run = make_run()
     scores, labels = np.random.default_rng(0).random((7, 3)), np.eye(7, 3, dtype=np.uint8)
-    save_predictions(tmp_path, run, pd.Series([f"A{i}" for i in range(7)]), labels, scores)
+    ids = np.array([f"A{i}" for i in range(7)])
+    learned = {"train": Predictions(np.arange(5), labels[:5], scores[:5])}
+    save_predictions(tmp_path, run, Predictions(ids, labels, scores), learned)
     stored = load_predictions(run.hash[:6], tmp_path)
     assert stored.record_ids.tolist() == [f"A{i}" for i in range(7)]
     assert (stored.y_true == labels).all() and stored.y_true.dtype == np.uint8
     assert (stored.y_score == scores.astype(np.float16)).all()
+    train = load_predictions(run.hash, tmp_path, "train")
+    assert train.record_ids.tolist() == list(range(5)) and (train.y_true == labels[:5]).all()
+    assert (train.y_score == scores[:5].astype(np.float16)).all()
+    with pytest.raises(ValueError, match="no scores of validation records"):
+        load_predictions(run.hash, tmp_path, "validation")
     with pytest.raises(FileNotFoundError, match="0 files"):
         load_predictions("ffff", tmp_path)
     with pytest.raises(ValueError, match="do not fit"):
-        save_predictions(tmp_path, run, range(6), labels, scores)
+        save_predictions(tmp_path, run, Predictions(ids[:6], labels, scores))
+    with pytest.raises(ValueError, match="5 train records"):
+        save_predictions(tmp_path, run, stored, {"train": Predictions(np.arange(5), labels, scores)})
 
 
 def test_a_whole_store_has_no_problems(results: Path) -> None:

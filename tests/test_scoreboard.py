@@ -169,7 +169,7 @@ def test_effective_epochs_and_seconds_are_compared_the_lower_the_better(tmp_path
 
 def test_micro_auc_is_computed_from_the_stored_predictions(tmp_path: Path) -> None:
     from ecgkit.evaluation import micro_auc
-    from ecgkit.experiments.results import save_predictions
+    from ecgkit.experiments.results import Predictions, save_predictions
 
     rng = np.random.default_rng(0)
     y = (rng.random((200, 3)) < 0.3).astype(np.uint8)
@@ -179,7 +179,7 @@ def test_micro_auc_is_computed_from_the_stored_predictions(tmp_path: Path) -> No
         record(tmp_path, 0.9, model, **where)
         run = Run("light_resnet18", "ptbxl", "1.0.3", "superdiagnostic", model, "supervised", "paper", 0)
         scores = (y + noise * rng.normal(size=y.shape)).astype(np.float16)
-        save_predictions(tmp_path, run, np.arange(200), y, scores)
+        save_predictions(tmp_path, run, Predictions(np.arange(200), y, scores))
         aucs[model] = micro_auc(y, scores.astype(np.float32))
     board = papers.scoreboard(tmp_path).set_index("key")
     assert board.loc["thesis-better-1", "verdict"] == "reproduced"
@@ -224,7 +224,7 @@ def test_level_is_judged_by_the_paired_difference(
 
 def test_level_of_one_seed_is_paired_over_the_test_records(tmp_path: Path) -> None:
     from ecgkit.evaluation import macro_auc, paired_bootstrap
-    from ecgkit.experiments.results import save_predictions
+    from ecgkit.experiments.results import Predictions, save_predictions
 
     rng = np.random.default_rng(0)
     y = (rng.random((300, 3)) < 0.3).astype(np.uint8)
@@ -234,7 +234,7 @@ def test_level_of_one_seed_is_paired_over_the_test_records(tmp_path: Path) -> No
         assert TESTS["level"](tmp_path, LEVEL).word == "open"
         run = Run("e", "ptbxl", "1.0.3", "form", model, "supervised", "paper", 0)
         scores[model] = (y + noise * rng.normal(size=y.shape)).astype(np.float16)
-        save_predictions(tmp_path, run, np.arange(300), y, scores[model])
+        save_predictions(tmp_path, run, Predictions(np.arange(300), y, scores[model]))
     gap = paired_bootstrap(
         macro_auc, y, *(scores[m].astype(np.float32) for m in ("lstm", "fcn_wang")), seed=0
     )

@@ -153,9 +153,25 @@ def _numbers(path: Path, record: Mapping[str, Any]) -> Iterator[str]:
         again = float(metric(stored.y_true, stored.y_score))
         if abs(again - value["point"]) > TOLERANCE:
             yield f"metric {name} is {value['point']:.6f}, its predictions give {again:.6f}"
+    if record["run"]["method"] == "decisions":
+        computed += 1
+        yield from _decisions(path, record, stored)
     if record["metrics"] and not computed:
         yield "none of its metrics can be computed from its predictions"
     yield from _classes(record["per_class"], stored)
+
+
+def _decisions(path: Path, record: Mapping[str, Any], test: Predictions) -> Iterator[str]:
+    """F and G, with thresholds chosen again on the stored scores of training and validation records."""
+    from ecgkit.experiments.decisions import judged
+
+    parts = {part: load_predictions(path.stem, path.parent.parent, part) for part in ("train", "validation")}
+    learned = {part: (found.y_true, found.y_score) for part, found in parts.items()}
+    values, _ = judged(learned, (test.y_true, test.y_score), n=1)
+    for name, value in values.items():
+        said = record["metrics"][name]["point"]
+        if abs(said - value["point"]) > TOLERANCE:
+            yield f"metric {name} is {said:.6f}, its scores give {value['point']:.6f}"
 
 
 def _classes(per_class: list[dict[str, Any]], stored: Predictions) -> Iterator[str]:

@@ -38,6 +38,7 @@ class Outcome:
         values: Further metrics with intervals that the method computed itself: name to point, low and high.
         intervals: How the intervals of `values` were made.
         table: Rows of plain values that the result consists of, where `scores` do not hold it.
+        learned_scores: Scores for the records of "train" and "validation", where a later table needs them.
     """
 
     scores: np.ndarray | None
@@ -51,3 +52,4 @@ class Outcome:
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     intervals: str = ""
     table: list[dict[str, Any]] = field(default_factory=list)
+    learned_scores: dict[str, np.ndarray] = field(default_factory=dict)

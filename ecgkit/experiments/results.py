@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from ecgkit.errors import RecordError
 from ecgkit.experiments.run import Run, canonical_json
@@ -133,7 +132,7 @@ def failed_record(run: Run, error: BaseException | str, date: datetime | None = 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a run predicted for the test records.
+    """What a run predicted for the test records, or for another part.
 
     Attributes:
         record_ids: Identifier of each record, shape (N,).
@@ -147,11 +146,20 @@ class Predictions:
 
 
 def save_predictions(
-    results: Path, run: Run, record_ids: ArrayLike, y_true: np.ndarray, y_score: np.ndarray
+    results: Path,
+    run: Run,
+    test: Predictions,
+    learned: Mapping[str, Predictions] | None = None,
 ) -> str:
     """Store predictions beside the record, compressed and with scores as float16.
 
     Compute a run's metrics from ``y_score.astype(np.float16)``: they can then be recomputed exactly.
+
+    Args:
+        results: The results folder.
+        run: The run.
+        test: Of the test records.
+        learned: Of "train" and "validation", for runs that choose something on them.
 
     Returns:
         The file name for the record's field ``predictions``.
@@ -159,28 +167,50 @@ def save_predictions(
     Raises:
         ValueError: If the shapes do not fit each other.
     """
-    ids = np.asarray(record_ids)
-    ids = ids if ids.dtype.kind in "iu" else ids.astype(str)
-    if not len(ids) == len(y_true) == len(y_score) or y_true.shape != y_score.shape:
-        raise ValueError(f"{len(ids)} records, labels {y_true.shape} and scores {y_score.shape} do not fit")
+    arrays: dict[str, np.ndarray] = {}
+    for part, found in {"test": test, **(learned or {})}.items():
+        ids, y_true, y_score = np.asarray(found.record_ids), found.y_true, found.y_score
+        if not len(ids) == len(y_true) == len(y_score) or y_true.shape != y_score.shape:
+            raise ValueError(
+                f"{len(ids)} {part} records, labels {y_true.shape} and scores {y_score.shape} do not fit"
+            )
+        arrays |= {
+            _array("record_ids", part): ids if ids.dtype.kind in "iu" else ids.astype(str),
+            _array("y_true", part): y_true,
+            _array("y_score", part): y_score.astype(np.float16),
+        }
     path = record_path(results, run).with_suffix(".npz")
     with atomic_write(path, "wb") as file:
-        np.savez_compressed(file, record_ids=ids, y_true=y_true, y_score=y_score.astype(np.float16))
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     return path.name
 
 
-def load_predictions(run_hash: str, results: str | Path | None = None) -> Predictions:
+def load_predictions(run_hash: str, results: str | Path | None = None, part: str = "test") -> Predictions:
     """The stored predictions of the run with this hash (or the beginning of it).
+
+    Args:
+        run_hash: Hash of the run.
+        results: The results folder; see `results_folder`.
+        part: "test", or, of runs of the method "decisions", "train" or "validation".
 
     Raises:
         FileNotFoundError: If no run, or more than one, is stored under that hash with predictions.
+        ValueError: If there are no predictions of that part.
     """
     folder = results_folder(results)
     found = sorted(folder.glob(f"*/{run_hash}*.npz"))
     if len(found) != 1:
         raise FileNotFoundError(f"{len(found)} files of predictions match {folder}/*/{run_hash}*.npz")
     with np.load(found[0], allow_pickle=False) as file:
-        return Predictions(file["record_ids"], file["y_true"], file["y_score"].astype(np.float32))
+        if _array("y_score", part) not in file:
+            raise ValueError(f"{found[0]} holds no scores of {part} records")
+        ids, y_true, y_score = (file[_array(name, part)] for name in ("record_ids", "y_true", "y_score"))
+    return Predictions(ids, y_true, y_score.astype(np.float32))
+
+
+def _array(name: str, part: str) -> str:
+    """Name of an array in the file: those of the test records have no prefix."""
+    return name if part == "test" else f"{part}_{name}"
 
 
 # Tables -----------------------------------------------------------------------------------------------

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 
 from ecgkit import evaluation, machine
+from ecgkit.datasets.base import ECGDataset
 from ecgkit.evaluation import bootstrap, class_aucs
 from ecgkit.experiments.data import load_for
 from ecgkit.experiments.energy import gpu_joules
 from ecgkit.experiments.methods import METHODS
 from ecgkit.experiments.outcome import Outcome, Parts
 from ecgkit.experiments.results import (
+    Predictions,
     read_record,
     record_path,
     save_predictions,
@@ -109,7 +111,12 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
             interval = bootstrap(getattr(evaluation, name), y_true, y_score, n=1000, level=0.95, seed=0)
             metrics[name] = {"point": interval.point, "low": interval.low, "high": interval.high}
         per_class = _per_class(parts, y_score)
-        predictions = save_predictions(results, run, parts.test.meta["record_id"], y_true, y_score)
+        predictions = save_predictions(
+            results,
+            run,
+            _predictions(parts.test, y_score),
+            {name: _predictions(getattr(parts, name), s) for name, s in outcome.learned_scores.items()},
+        )
         intervals.insert(0, "bootstrap over test records, 1000 draws, 95 %")
     return {
         "status": "finished",
@@ -133,6 +140,10 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
         "commit": machine.commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _predictions(part: ECGDataset, scores: np.ndarray) -> Predictions:
+    return Predictions(part.meta["record_id"].to_numpy(), part.labels, scores)
 
 
 def _per_class(parts: Parts, y_score: np.ndarray) -> list[dict[str, Any]]:
