@@ -113,6 +113,16 @@ def test_the_margin_follows_from_the_intervals(tmp_path: Path, baseline: float, 
     assert verdict(tmp_path, "ptbxl-margin-5") == expected
 
 
+def test_a_configuration_may_come_from_another_experiment(tmp_path: Path) -> None:
+    where: dict[str, Any] = {"experiment": "ptbxl_benchmark_reduced", "task": "superdiagnostic"}
+    for model in MODELS[:3]:
+        record(tmp_path, 0.90, model, **where)
+    record(tmp_path, 0.80, method="wavelet_nn", **where)  # not this one
+    assert verdict(tmp_path, "ptbxl-margin-reduced") == "open"
+    record(tmp_path, 0.95, method="wavelet_nn", task="superdiagnostic")
+    assert verdict(tmp_path, "ptbxl-margin-reduced") == "not"
+
+
 @pytest.mark.parametrize(("auc", "expected"), [(0.757, "reproduced"), (0.80, "partly"), (0.90, "not")])
 def test_a_printed_value_is_compared_with_its_interval(tmp_path: Path, auc: float, expected: str) -> None:
     record(tmp_path, auc, method="wavelet_nn", half=0.02)  # printed: .757(32)

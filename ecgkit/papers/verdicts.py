@@ -86,17 +86,17 @@ def best_score(
         experiment: Folder of the results.
         among: Fields and values of each configuration, for example ``[{"task": "form", "model": "lstm"}]``.
             An empty text asks for runs without that parameter. A configuration with several settings counts
-            with the one that has most seeds.
+            with the one that has most seeds. The field "experiment" names another folder.
         metric: Name of the metric, or of another column such as ``effective_epochs``.
         lowest: Whether the lowest value is the best.
     """
     from ecgkit.experiments.results import aggregate, run_fields
 
-    files = sorted((results / experiment).glob("*.json"))
-    frame = _loaded(experiment, results, tuple((f.name, f.stat().st_mtime_ns) for f in files))
     scores = []
     for selector in among:
-        part = frame
+        folder = selector.get("experiment", experiment)
+        files = sorted((results / folder).glob("*.json"))
+        part = _loaded(folder, results, tuple((f.name, f.stat().st_mtime_ns) for f in files))
         for name, value in selector.items():
             if value == "":
                 part = part[part[name].isna()] if name in part.columns else part
