@@ -196,6 +196,14 @@ def test_f_and_g_are_checked_against_the_stored_scores(done: Path, tmp_path: Pat
     (tmp_path / "test").mkdir()
     shutil.copy(done.with_suffix(".npz"), tmp_path / "test")
     assert any("g_beta_validation" in problem for problem in check_record(write_record(tmp_path, record)))
+    del record["metrics"]["g_beta_validation"]
+    assert any("is missing" in problem for problem in check_record(write_record(tmp_path, record)))
+    with np.load(done.with_suffix(".npz")) as file:
+        np.savez(
+            tmp_path / "test" / f"{done.stem}.npz",
+            **{k: file[k] for k in ("record_ids", "y_true", "y_score")},
+        )
+    assert any("no scores of train" in problem for problem in check_record(write_record(tmp_path, record)))
 
 
 @pytest.mark.parametrize("params", [{}, {"scorer": "supervised"}, {"scorer": "magic"}])

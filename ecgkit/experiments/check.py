@@ -165,12 +165,17 @@ def _decisions(path: Path, record: Mapping[str, Any], test: Predictions) -> Iter
     """F and G, with thresholds chosen again on the stored scores of training and validation records."""
     from ecgkit.experiments.decisions import judged
 
-    parts = {part: load_predictions(path.stem, path.parent.parent, part) for part in ("train", "validation")}
+    try:
+        parts = {p: load_predictions(path.stem, path.parent.parent, p) for p in ("train", "validation")}
+    except ValueError as error:
+        yield str(error)
+        return
     learned = {part: (found.y_true, found.y_score) for part, found in parts.items()}
     values, _ = judged(learned, (test.y_true, test.y_score), n=1)
     for name, value in values.items():
-        said = record["metrics"][name]["point"]
-        if abs(said - value["point"]) > TOLERANCE:
+        if name not in record["metrics"]:
+            yield f"metric {name} is missing"
+        elif abs((said := record["metrics"][name]["point"]) - value["point"]) > TOLERANCE:
             yield f"metric {name} is {said:.6f}, its scores give {value['point']:.6f}"
 
 
