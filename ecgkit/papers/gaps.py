@@ -34,11 +34,12 @@ def paired_gap(a: pd.DataFrame, b: pd.DataFrame, metric: str, results: Path) -> 
     Args:
         a: Runs of one configuration, rows of `ecgkit.experiments.results.load` with a column of the metric.
         b: Runs of another one.
-        metric: Name of a function of `ecgkit.evaluation`.
+        metric: Name of the metric: for one seed, of a function of `ecgkit.evaluation`.
         results: The results folder, for stored predictions.
 
     Returns:
-        None where the two share no seed, or only one and its predictions are not stored for both.
+        None where the two share no seed, or only one and the metric cannot be had from stored predictions of
+        the same test records.
     """
     from ecgkit import evaluation
     from ecgkit.experiments.results import load_predictions
@@ -48,7 +49,7 @@ def paired_gap(a: pd.DataFrame, b: pd.DataFrame, metric: str, results: Path) -> 
     if len(seeds) >= 2:
         over = evaluation.compare_seeds(first.loc[seeds, metric], second.loc[seeds, metric])
         return Gap(over.difference, over.low, over.high, f"paired over {len(seeds)} seeds")
-    if not seeds:
+    if not seeds or not hasattr(evaluation, metric):
         return None
     try:
         ours, theirs = (load_predictions(runs.loc[seeds[0], "hash"], results) for runs in (first, second))

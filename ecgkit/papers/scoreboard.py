@@ -14,8 +14,8 @@ from ecgkit.papers.verdicts import TESTS
 
 __all__ = ["VERDICTS", "badge", "claims", "markdown", "scoreboard"]
 
-VERDICTS = ("reproduced", "partly", "not", "not testable here", "open")
-"""The verdicts. "open": the runs that would decide are not recorded yet, or cannot tell."""
+VERDICTS = ("reproduced", "partly", "not", "undecided", "open", "not testable here")
+"""The verdicts. "undecided": the runs are recorded and cannot tell. "open": they are not recorded yet."""
 
 
 def _filled(value: Any, names: Mapping[str, str]) -> Any:
@@ -113,9 +113,9 @@ def markdown(board: pd.DataFrame) -> str:
 
 
 def badge(board: pd.DataFrame) -> str:
-    """A small picture (SVG) with the counts, for the README: reproduced, partly, not, open."""
+    """A small picture (SVG) with the counts, for the README: all but what cannot be tested here."""
     counts = _counts(board)
-    label, text = "claims", ", ".join(f"{counts[w]} {w}" for w in ("reproduced", "partly", "not", "open"))
+    label, text = "claims", ", ".join(f"{counts[w]} {w}" for w in VERDICTS[:-1])
     left, right = 7 * len(label) + 12, round(6.2 * len(text)) + 14
     total = left + right
     font = 'text-anchor="middle" font-family="Verdana,sans-serif" font-size="11"'

@@ -2,7 +2,7 @@
 
 A claim names a test of this module and its arguments; see ``claims.toml``. A test of runs names them by
 fields of `ecgkit.experiments.Run`. Where one of them has not been recorded the verdict is "open"; it changes
-by itself when the run arrives. It is also "open" where the runs are there and cannot tell.
+by itself when the run arrives. Where the runs are there and cannot tell it is "undecided".
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from ecgkit.papers.rules.sizes import resnet18_mib
 
 __all__ = ["MARGIN", "TESTS", "Score", "Verdict", "Word", "best_score"]
 
-Word = Literal["reproduced", "partly", "not", "not testable here", "open"]
+Word = Literal["reproduced", "partly", "not", "undecided", "open", "not testable here"]
 Selector = Mapping[str, Any]
 
 MARGIN = 0.01
@@ -77,7 +77,12 @@ def _loaded(experiment: str, results: Path, state: tuple[tuple[str, int], ...]) 
 
 
 def best_score(
-    results: Path, experiment: str, among: Sequence[Selector], metric: str, lowest: bool = False
+    results: Path,
+    experiment: str,
+    among: Sequence[Selector],
+    metric: str,
+    lowest: bool = False,
+    ignore: Sequence[str] = (),
 ) -> Score | None:
     """The best of some configurations by a metric, or None while one of them has no run.
 
@@ -89,6 +94,7 @@ def best_score(
             with the one that has most seeds. The field "experiment" names another folder.
         metric: Name of the metric, or of another column such as ``effective_epochs``.
         lowest: Whether the lowest value is the best.
+        ignore: Parameters that do not change this metric: runs that differ in them alone are one setting.
     """
     from ecgkit.experiments.results import aggregate, run_fields
 
@@ -105,7 +111,7 @@ def best_score(
         part = _with_metric(part, metric, results)
         if part.empty or part[metric].isna().all():
             return None
-        part = part[part[metric].notna()]
+        part = part[part[metric].notna()].drop(columns=list(ignore), errors="ignore")
         if f"{metric}_low" not in part.columns:
             part = part.assign(**{f"{metric}_low": part[metric], f"{metric}_high": part[metric]})
         row = aggregate(part).sort_values("seeds", kind="stable").iloc[-1]
@@ -156,40 +162,21 @@ def _open(say: Mapping[str, Any]) -> Verdict:
     return Verdict("open", f"not all runs of {say['experiment']!r} are recorded")
 
 
-def _compared(word: Word, a: Score, b: Score) -> Verdict:
-    return Verdict(word, f"{a} against {b}", pd.concat([a.runs, b.runs]).drop_duplicates("hash"))
+def _compared(word: Word, a: Score, b: Score, difference: str) -> Verdict:
+    runs = pd.concat([a.runs, b.runs]).drop_duplicates("hash")
+    return Verdict(word, f"{a} against {b}: {difference}", runs)
+
+
+def _unpaired(a: Score, b: Score) -> Verdict:
+    return _compared("open", a, b, "no seed or test records in common")
 
 
 def better(results: Path, say: Mapping[str, Any]) -> Verdict:
-    """The best of `a` beats the best of `b`: reproduced when the intervals lie apart, partly when they meet.
+    """The best of `a` beats the best of `b`, or by more than `by` where a claim speaks of a large margin.
 
-    Not reproduced when it does not.
-    """
-    found = _two(results, say)
-    if found is None:
-        return _open(say)
-    a, b = found
-    sign = -1 if say.get("lowest") else 1
-    ahead, apart = sign * (a.point - b.point) > 0, a.low > b.high or a.high < b.low
-    return _compared(("reproduced" if apart else "partly") if ahead else "not", a, b)
-
-
-def leads(results: Path, say: Mapping[str, Any]) -> Verdict:
-    """The best of all is in `a`: reproduced if so, partly if it is level within the intervals, else not."""
-    found = _two(results, say)
-    if found is None:
-        return _open(say)
-    a, b = found
-    level = a.high >= b.low
-    return _compared("reproduced" if a.point >= b.point else "partly" if level else "not", a, b)
-
-
-def level(results: Path, say: Mapping[str, Any]) -> Verdict:
-    """The best of `a` is competitive with the best of `b`: it loses no more than `MARGIN` against it.
-
-    Judged by the paired difference a - b. Reproduced when its whole interval lies above -MARGIN; partly when
-    a is behind for certain, but its point by no more than MARGIN; not when it is behind for certain and by
-    more; else open, because the interval is too wide to tell.
+    Judged by the paired difference a - b (b - a where the lowest is the best). Reproduced when its whole
+    interval lies above `by`; partly when it lies above zero alone; not when it lies below zero; else
+    undecided.
     """
     found = _two(results, say)
     if found is None:
@@ -197,14 +184,37 @@ def level(results: Path, say: Mapping[str, Any]) -> Verdict:
     a, b = found
     gap = paired_gap(a.runs, b.runs, say["metric"], results)
     if gap is None:
-        return Verdict("open", f"{a} against {b}: no seed or test records in common", a.runs)
-    word: Word = "open"
+        return _unpaired(a, b)
+    low, high = (-gap.high, -gap.low) if say.get("lowest") else (gap.low, gap.high)
+    by = float(say.get("by", 0.0))
+    word: Word = "undecided"
+    if low > 0:
+        word = "reproduced" if low > by else "partly"
+    elif high < 0:
+        word = "not"
+    return _compared(word, a, b, f"difference {gap}" + (f", to be above {by:g}" if by else ""))
+
+
+def level(results: Path, say: Mapping[str, Any]) -> Verdict:
+    """The best of `a` is competitive with the best of `b`: it loses no more than `MARGIN` against it.
+
+    Judged by the paired difference a - b. Reproduced when its whole interval lies above -MARGIN; partly when
+    a is behind for certain, but its point by no more than MARGIN; not when it is behind for certain and by
+    more; else undecided, because the interval is too wide to tell.
+    """
+    found = _two(results, say)
+    if found is None:
+        return _open(say)
+    a, b = found
+    gap = paired_gap(a.runs, b.runs, say["metric"], results)
+    if gap is None:
+        return _unpaired(a, b)
+    word: Word = "undecided"
     if gap.low >= -MARGIN:
         word = "reproduced"
     elif gap.high < 0:
         word = "partly" if gap.point >= -MARGIN else "not"
-    runs = pd.concat([a.runs, b.runs]).drop_duplicates("hash")
-    return Verdict(word, f"{a} against {b}: difference {gap}, to be above {-MARGIN:g}", runs)
+    return _compared(word, a, b, f"difference {gap}, to be above {-MARGIN:g}")
 
 
 def near_print(results: Path, say: Mapping[str, Any]) -> Verdict:
@@ -233,19 +243,27 @@ def correlates(results: Path, say: Mapping[str, Any]) -> Verdict:
 def above(results: Path, say: Mapping[str, Any]) -> Verdict:
     """A metric above a bound and, where one is named, above another metric of the same runs.
 
-    Reproduced when its interval lies above the bound and its point above the other; partly when only its
-    point lies above the bound; else not.
+    Reproduced when its interval lies above the bound and its point above the other metric; partly when only
+    its interval lies above the bound; not when it lies below; else undecided. The interval
+    covers both the one over seeds and the mean of the seeds' own: all seeds share their test patients, and
+    an interval over seeds alone does not know the luck of these patients.
     """
-    ours = best_score(results, say["experiment"], say["a"], say["metric"])
-    other = best_score(results, say["experiment"], say["a"], say.get("other", say["metric"]))
+    ignore = say.get("ignore", ())
+    ours = best_score(results, say["experiment"], say["a"], say["metric"], ignore=ignore)
+    other = best_score(results, say["experiment"], say["a"], say.get("other", say["metric"]), ignore=ignore)
     if ours is None or other is None:
         return _open(say)
+    own = ours.runs[[f"{say['metric']}_{end}" for end in ("low", "high")]].mean()
+    low, high = min(ours.low, float(own.iloc[0])), max(ours.high, float(own.iloc[1]))
+    ours = Score(ours.name, ours.point, low, high, ours.runs)
     bound = float(say["bound"])
-    named = "other" in say
-    whole = ours.low > bound and (ours.point > other.point or not named)
-    word: Word = "reproduced" if whole else "partly" if ours.point > bound else "not"
-    beside = f", {say['other']} {other.point:.3f}" if named else ""
-    return Verdict(word, f"{ours}; {bound:g} is chance{beside}", ours.runs)
+    word: Word = "undecided"
+    if ours.low > bound:
+        word = "reproduced" if "other" not in say or ours.point > other.point else "partly"
+    elif ours.high < bound:
+        word = "not"
+    beside = f", {say['other']} {other.point:.3f}" if "other" in say else ""
+    return Verdict(word, f"{ours}; {bound:g} is no effect{beside}", ours.runs)
 
 
 # Closed forms ------------------------------------------------------------------------------------------
@@ -295,7 +313,6 @@ TESTS = {
     f.__name__: f
     for f in (
         better,
-        leads,
         level,
         near_print,
         correlates,
