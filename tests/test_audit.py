@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,7 +132,6 @@ PLANTED = {
     "an off-grid share": lambda: rules.on_grid(["33.4"], 30),
     "a choice without a candidate": lambda: rules.all_measured(["a", "b"], ["a"]),
     "repeated tasks": lambda: rules.enough_label_sets(4, [2], 7),
-    "a share below its base": lambda: rules.share_against_base("10", "100", "20", "100"),
     "a size of other widths": lambda: rules.saved_size("2.24", widths=(32, 64, 128, 256)),
     "a change of nothing": lambda: rules.size_change("33.78", "33.20", metadata_units=5),
 }
@@ -233,6 +233,18 @@ def test_every_rule_is_used_on_more_than_one_number() -> None:
         "on_grid",
     }  # on_grid is the core of on_some_grid
     assert (used > 1).all()
+
+
+def test_the_chapter_lists_every_rule() -> None:
+    page = Path(__file__).parents[1] / "notebooks" / "06_critical_reading" / "01_how_to_audit_a_table.md"
+    section = page.read_text(encoding="utf-8").partition("## The rules\n")[2].partition("\n## ")[0]
+    table = "".join(line for line in section.splitlines(keepends=True) if line.startswith("|"))
+    assert set(re.findall(r"`(\w+)`", table)) == set(rules.__all__) - {"Outcome"}
+
+
+def test_a_share_without_its_base_is_no_passed_check() -> None:
+    found = papers.checks().query("topic in ['norm', 'norm_base']")
+    assert len(found) == 2 and not found["ok"].any()
 
 
 def test_every_entry_belongs_to_a_finding_and_names_another_explanation() -> None:

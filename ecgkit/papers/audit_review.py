@@ -37,5 +37,5 @@ def review_checks(ledger: Ledger) -> None:
         "=",
         "a tenth of the positions",
     )
-    base = ("3,490", "6,446", "9,528", "21,837")
-    ledger.apply("norm", "section 5: preferentially removes NORM", rules.share_against_base, *base)
+    needed = ["NORM among the filtered", "NORM among the candidates"]
+    ledger.apply("norm", "section 6: preferentially removes NORM", rules.all_measured, needed, needed[:1])

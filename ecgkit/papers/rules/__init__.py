@@ -23,7 +23,6 @@ from ecgkit.papers.rules.chance import (
     correlations_differ,
     enough_label_sets,
     net_records,
-    share_against_base,
 )
 from ecgkit.papers.rules.digits import last_digits, on_grid, on_some_grid, tied_columns, unlike
 from ecgkit.papers.rules.measures import known_answer
@@ -58,7 +57,6 @@ __all__ = [
     "relative_change",
     "same_number",
     "saved_size",
-    "share_against_base",
     "size_change",
     "tied_columns",
     "unlike",

@@ -13,7 +13,6 @@ __all__ = [
     "correlations_differ",
     "enough_label_sets",
     "net_records",
-    "share_against_base",
 ]
 
 
@@ -126,20 +125,3 @@ def enough_label_sets(labels: int, sizes: Sequence[int], draws: int) -> Outcome:
     """
     sets = sum(math.comb(labels, k) for k in sizes)
     return Outcome(sets >= draws, f"{draws} draws", f"{sets} different label sets")
-
-
-def share_against_base(
-    part: str, whole: str, base_part: str, base_whole: str, at_least: float = 1.0
-) -> Outcome:
-    """A share quoted as an excess must be held against the share in everything.
-
-    >>> share_against_base("3,490", "6,446", "9,528", "21,837").implied
-    '1.24 times the share in everything, 43.6%'
-    """
-    share = number(part).value / number(whole).value
-    base = number(base_part).value / number(base_whole).value
-    return Outcome(
-        share / base >= at_least,
-        f"{share:.1%}",
-        f"{share / base:.2f} times the share in everything, {base:.1%}",
-    )

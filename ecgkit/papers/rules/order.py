@@ -104,10 +104,10 @@ def error_bars_meet(rows: Mapping[str, str]) -> Outcome:
 
 
 def all_measured(needed: Sequence[str], there: Sequence[str]) -> Outcome:
-    """A choice among settings needs a result of every setting.
+    """A choice among settings needs a result of every setting; a comparison needs both of its sides.
 
     >>> all_measured(["0.5", "0.7", "0.9"], ["0.5", "0.7"]).implied
     'no result of 0.9'
     """
     missing = [name for name in needed if name not in there]
-    return Outcome(not missing, f"a choice among {', '.join(needed)}", f"no result of {', '.join(missing)}")
+    return Outcome(not missing, f"needs {', '.join(needed)}", f"no result of {', '.join(missing)}")

@@ -38,8 +38,8 @@ def compute_equivalent_epochs(backprop: int, scored: int, records: int) -> float
     """Plain epochs of the same computation, where a backward pass costs two forward passes.
 
     A plain epoch is a forward (1/3) and a backward pass (2/3) over the training set. A forward pass that only
-    selects costs 1/3 as well, which effective epochs leave out. Grad-CAM costs nearly nothing here, because
-    its gradient passes through the head alone; its measured time is recorded apart.
+    selects costs 1/3 as well, which effective epochs leave out. Grad-CAM is not counted: its gradient passes
+    through the head alone, so it is cheap, but not free. Its measured time is recorded apart.
 
     >>> compute_equivalent_epochs(backprop=100, scored=0, records=100)  # a plain epoch
     1.0
