@@ -193,8 +193,10 @@ def metadata_features(meta: pd.DataFrame) -> Tensor:
 
     An unknown sex is neither: 0 and 0. An unknown age is 0, the age of 60 years that is about the mean of
     PTB-XL's patients: three numbers leave no room for a flag, and as the network is linear in the age, any
-    other code would count as some extreme age. A patient of whom nothing is known is therefore all zeros,
-    which is what the network takes when it gets no metadata. The thesis does not say what it did.
+    other code would count as some extreme age. PTB-XL hides ages above 89: these patients count as unknown,
+    so as 60, although for them an extreme age would be the truth. A patient of whom nothing is known is
+    therefore all zeros, which is what the network takes when it gets no metadata. The thesis does not say
+    what it did.
 
     Args:
         meta: Columns age (years, missing where unknown) and sex ("female", "male" or anything else), for
