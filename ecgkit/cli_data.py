@@ -145,7 +145,10 @@ def download(
             mirror=mirror[0] if mirror and len(mirror) == 1 else mirror,
             progress=sys.stderr.isatty(),
         )
-    typer.echo(f"{name}: complete and checked in {folder}")
+    if PUBLISHED[name].files:
+        typer.echo(f"{name}: complete in {folder}; its publisher gives no checksums")
+    else:
+        typer.echo(f"{name}: complete and checked in {folder}")
     if root.resolve() != default_root().resolve():
         typer.echo(f"So that ecgkit finds it: export ECGKIT_DATA={root.resolve()}", err=True)
 
@@ -182,6 +185,9 @@ def check(
 ) -> None:
     """Read every record of a data set and list the damaged ones; exit with 1 if there are any.
 
+    Records that the set's table lists and that are not here are counted. A download may be a part of the
+    set, so this is a fault only when none is here.
+
     \b
     Examples:
       ecgkit data check ptbxl
@@ -190,20 +196,36 @@ def check(
     from tqdm import tqdm
 
     from ecgkit import datasets
-    from ecgkit.datasets.check import check_record, check_sums, record_files, sums_of
+    from ecgkit.datasets.check import (
+        PUBLISHED_BROKEN,
+        check_record,
+        check_sums,
+        missing_records,
+        record_files,
+        sums_of,
+    )
 
     _known(name, datasets.names())
     folder = datasets.data_folder(name, data_root)
     hidden = not sys.stderr.isatty()
     bad: list[tuple[str, str]] = []
+    left_out: list[tuple[str, str]] = []
 
     def note(path: Path, fault: str | None) -> None:
         if fault is not None:
             bad.append((path.relative_to(folder).as_posix(), fault))
 
     files = record_files(name, folder)
+    missing, listed = missing_records(name, folder, files)
+    if not files:
+        typer.echo(f"{name}: none of its {listed:,} records is in {folder}: {_how_to_get(name)}", err=True)
+        raise typer.Exit(1)
     for path in tqdm(files, desc="records", unit="record", file=sys.stderr, disable=hidden):
-        note(path, check_record(path))
+        fault = check_record(path)
+        if fault is not None and path.name in PUBLISHED_BROKEN.get(name, ()):
+            left_out.append((path.relative_to(folder).as_posix(), "published with a broken header, left out"))
+        else:
+            note(path, fault)
     absent = 0
     if sha256:
         sums = sums_of(name, folder)
@@ -219,12 +241,15 @@ def check(
                 absent += 1
             else:
                 note(path, fault)
-    if bad:
-        _print_table(("file", "fault"), bad)
-    said = f"{name}: {len(files):,} records read in {folder}"
+    if bad or left_out:
+        _print_table(("file", "fault"), bad + left_out)
+    said = f"{name}: {len(files) - len(left_out):,} records read in {folder}"
     if sha256:
         said += f", {len(sums) - absent:,} files compared with SHA256SUMS.txt ({absent:,} of it are not here)"
-    typer.echo(f"{said}: {f'{len(bad)} damaged' if bad else 'all good'}")
+    verdict = f"{len(bad)} damaged" if bad else "none damaged" if missing or left_out else "all good"
+    if missing:
+        verdict += f", {missing:,} of {listed:,} listed records are not here"
+    typer.echo(f"{said}: {verdict}")
     if bad:
         typer.echo(f"Delete the damaged files and get them anew: {_how_to_get(name)}", err=True)
         raise typer.Exit(1)

@@ -1,6 +1,8 @@
 """Archives, honest and hostile, and the one data set that comes as an archive."""
 
+import gzip
 import io
+import random
 import stat
 import tarfile
 import zipfile
@@ -10,12 +12,14 @@ from typing import Any
 import pytest
 from http_server import Server
 
+from ecgkit.datasets import archives
+from ecgkit.datasets import download as download_module
 from ecgkit.datasets.archives import safe_extract
 from ecgkit.datasets.download import download
 from ecgkit.datasets.fetch import RetryPolicy
-from ecgkit.errors import DownloadError
+from ecgkit.errors import DownloadError, StoreError
 
-FILES = {"records/A00001.h5": b"one", "records/deep/A00002.h5": b"two", "metadata.csv": b""}
+FILES = {"records/A00001.h5": b"one" * 10**6, "records/deep/A00002.h5": b"two", "metadata.csv": b""}
 
 
 def _tar(path: Path, members: list[tuple[str, bytes]], mode: str = "w", **fields: Any) -> Path:
@@ -131,10 +135,60 @@ def test_damaged_archives(tmp_path: Path) -> None:
     tar = _tar(tmp_path / "good.tar.gz", [("a", bytes(range(256)) * 50)], "w:gz")
     (tmp_path / "cut.tar.gz").write_bytes(tar.read_bytes()[:-40])
     (tmp_path / "page.zip").write_bytes(b"<html>not found</html>")
-    for name in ("flipped.zip", "cut.tar.gz", "page.zip", "missing.zip"):
+    content[8:10] = b"\x63\0"  # a method of compression, 99, that nobody knows
+    content[content.index(b"PK\x01\x02") + 10] = 99
+    (tmp_path / "method.zip").write_bytes(content)
+    plain = bytearray(_tar(tmp_path / "good.tar", [("a", b"1"), ("b", b"2")]).read_bytes())
+    plain[1024] ^= 1  # in the header of the second file
+    (tmp_path / "header.tar").write_bytes(plain)
+    for name in ("flipped.zip", "cut.tar.gz", "page.zip", "missing.zip", "method.zip", "header.tar"):
         with pytest.raises(DownloadError, match=f"{name}.*download it again"):
             safe_extract(tmp_path / name, tmp_path / "out")
     assert not _left(tmp_path / "out")
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_one_wrong_byte_in_a_compressed_tar(tmp_path: Path, mode: str) -> None:
+    """The checksum stands at the end of the file, after all that `tarfile` reads."""
+    content = random.Random(0).randbytes(200_000)
+    archive = _tar(tmp_path / "a.tar.x", [("first", b"1"), ("second", content)], mode)
+    flipped = bytearray(archive.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    archive.write_bytes(flipped)
+    with pytest.raises(DownloadError, match=r"a\.tar\.x is damaged .*download it again"):
+        safe_extract(archive, tmp_path / "out")
+    assert _left(tmp_path) == [archive]
+
+
+def test_bombs_in_the_headers_of_a_tar(tmp_path: Path, monkeypatch: Any) -> None:
+    long = _tar(tmp_path / "long.tar.gz", [("a", b"1")], "w:gz", pax_headers={"comment": "x" * 2**21})
+    with pytest.raises(DownloadError, match=r"refused .*long\.tar\.gz: its table of contents is too long"):
+        safe_extract(long, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "_TAR_HEADER_BYTES", 4000)
+        many = _tar(tmp_path / "many.tar", [(str(number), b"") for number in range(8)])
+        with pytest.raises(DownloadError, match=r"refused .*many\.tar: its table of contents is too long"):
+            safe_extract(many, tmp_path / "out")
+    tail = tmp_path / "tail.tar.gz"
+    tar = _tar(tmp_path / "a.tar", [("a", b"1")]).read_bytes()
+    tail.write_bytes(gzip.compress(tar + bytes(20 * 2**20)))
+    with pytest.raises(DownloadError, match="more after its end"):
+        safe_extract(tail, tmp_path / "out")
+    nested = tmp_path / "nested.tar"
+    info = tarfile.TarInfo("pax")
+    info.type = tarfile.XHDTYPE
+    nested.write_bytes(info.tobuf() * 1500 + tar)
+    with pytest.raises(DownloadError, match="damaged"):
+        safe_extract(nested, tmp_path / "out")
+
+
+@pytest.mark.parametrize("make", [_tar, _zip])
+def test_too_many_files(tmp_path: Path, make: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(archives, "_MOST_MEMBERS", 3)
+    three = [(str(number), b"") for number in range(3)]
+    assert len(safe_extract(make(tmp_path / "three", three), tmp_path / "out")) == 3
+    with pytest.raises(DownloadError, match="more than 3 files"):
+        safe_extract(make(tmp_path / "four", [*three, ("3", b"")]), tmp_path / "out")
 
 
 def test_encrypted_zip(tmp_path: Path) -> None:
@@ -149,7 +203,7 @@ def test_encrypted_zip(tmp_path: Path) -> None:
 
 def test_sph_comes_as_an_archive(tmp_path: Path) -> None:
     archive = _tar(tmp_path / "a.tar", [("records/A00001.h5", b"signal")]).read_bytes()
-    served = {"34793152": b"ECG_ID\n", "32630954": b"Code\n", "32630684": archive}
+    served = {"34793152": b"ECG_ID,AHA_Code\n", "32630954": b"Code\n", "32630684": archive}
     quick = RetryPolicy(tries=2, backoff_s=0.01, timeout_s=1)
     with Server(served, {"32630684": ["drop"]}) as server:
 
@@ -163,6 +217,47 @@ def test_sph_comes_as_an_archive(tmp_path: Path) -> None:
         server.requests.clear()
         get()
         assert server.requests == []
+        for damage in (Path.unlink, lambda path: path.write_bytes(b"sig")):  # lost, cut
+            damage(folder / "records" / "A00001.h5")
+            server.requests.clear()
+            get()
+            assert [request.path for request in server.requests] == ["32630684"]
+            assert (folder / "records" / "A00001.h5").read_bytes() == b"signal"
+
+
+def test_error_page_instead_of_the_metadata_of_sph(tmp_path: Path) -> None:
+    archive = _tar(tmp_path / "a.tar", [("records/A00001.h5", b"signal")]).read_bytes()
+    served = {"34793152": b"<html>Sorry</html>", "32630954": b"Code\n", "32630684": archive}
+    with Server(served) as server:
+        with pytest.raises(DownloadError, match=r"34793152 is not the set's metadata\.csv .*<html>"):
+            download("sph", tmp_path, mirror=server.url, progress=False)
+        assert not (tmp_path / "sph" / "metadata.csv").exists()
+        server.files["34793152"] = b"ECG_ID,AHA_Code\n"
+        folder = download("sph", tmp_path, mirror=server.url, progress=False)
+        assert server.sent("32630684") == [len(archive)]  # what was good is not fetched again
+    assert (folder / "metadata.csv").read_bytes() == b"ECG_ID,AHA_Code\n"
+    assert (folder / "records" / "A00001.h5").exists()
+
+
+@pytest.mark.parametrize(("error", "fetched"), [(StoreError, 1), (DownloadError, 2)])
+def test_archive_that_could_not_be_unpacked(
+    tmp_path: Path, monkeypatch: Any, error: type[Exception], fetched: int
+) -> None:
+    """After a full disk the archive is still good; a damaged one is fetched anew."""
+    archive = _tar(tmp_path / "a.tar", [("records/A00001.h5", b"signal")]).read_bytes()
+    served = {"34793152": b"ECG_ID,AHA_Code\n", "32630954": b"Code\n", "32630684": archive}
+
+    def fail(*arguments: Any) -> None:
+        raise error("no")
+
+    with Server(served) as server:
+        monkeypatch.setattr(download_module, "safe_extract", fail)
+        with pytest.raises(error):
+            download("sph", tmp_path, mirror=server.url, progress=False)
+        monkeypatch.undo()
+        folder = download("sph", tmp_path, mirror=server.url, progress=False)
+        assert len(server.sent("32630684")) == fetched
+    assert (folder / "records" / "A00001.h5").read_bytes() == b"signal"
 
 
 def test_sph_refused_by_hand(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,45 @@ def test_check_of_good_records(root: Path) -> None:
         assert f"{name}: {count} records read in {root / name}: all good" in result.stdout
 
 
+@pytest.mark.parametrize("dataset", ["ptbxl", "sph"])
+def test_check_counts_listed_records_that_are_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str
+) -> None:
+    monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path / "cache"))
+    root = make_synthetic(tmp_path / dataset, dataset=dataset, n=3)
+    records = sorted(path for path in root.rglob("*") if path.suffix in (".hea", ".dat", ".h5"))
+    for path in records:
+        if path.stem != records[0].stem:
+            path.unlink()
+    result = run("check", dataset, "--data-root", root)
+    assert result.exit_code == 0
+    assert result.stdout.endswith(
+        f"1 records read in {root}: none damaged, 2 of 3 listed records are not here\n"
+    )
+    for path in records[:2]:
+        path.unlink(missing_ok=True)
+    result = run("check", dataset, "--data-root", root)
+    assert result.exit_code == 1 and "all good" not in result.stdout
+    if dataset == "ptbxl":  # SPH is found by its records alone
+        assert result.stderr.startswith(f"ptbxl: none of its 3 records is in {root}: `ecgkit data download")
+
+
+def test_check_of_headers_that_were_published_broken(tmp_path: Path) -> None:
+    root = make_synthetic(tmp_path / "csn", dataset="csn", n=2)
+    first, second = sorted(root.rglob("*.hea"))
+    broken = second.with_name("JS01052.hea")
+    broken.write_text(second.read_text().replace("\n", "", 1))
+    second.with_suffix(".mat").rename(broken.with_suffix(".mat"))
+    second.unlink()
+    result = run("check", "csn", "--data-root", root)
+    assert result.exit_code == 0
+    assert "JS01052.hea  published with a broken header, left out" in result.stdout
+    assert result.stdout.endswith(f"csn: 1 records read in {root}: none damaged\n")
+    first.write_text("not a header")
+    result = run("check", "csn", "--data-root", root)
+    assert result.exit_code == 1 and result.stdout.endswith(": 1 damaged\n")
+
+
 def _first(root: Path, pattern: str) -> Path:
     return sorted(root.rglob(pattern))[0]
 
@@ -215,6 +255,16 @@ def test_download_check_and_loss(root: Path, tmp_path: Path) -> None:
         path.unlink()
     lost = run("check", "ptbxl", "--data-root", out, "--sha256")
     assert lost.exit_code == 1 and lost.stdout.count("was downloaded but is gone") == 2
+
+
+def test_download_without_checksums_says_so(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        file.addfile(tarfile.TarInfo("records/A00001.h5"))
+    tar = (tmp_path / "a.tar").read_bytes()
+    served = {"34793152": b"ECG_ID,AHA_Code\n", "32630954": b"Code\n", "32630684": tar}
+    with Server(served) as server:
+        result = run("download", "sph", "--out", tmp_path, "--mirror", server.url)
+    assert result.stdout == f"sph: complete in {tmp_path / 'sph'}; its publisher gives no checksums\n"
 
 
 def test_failed_download_says_what_to_do(tmp_path: Path) -> None:

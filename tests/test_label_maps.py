@@ -44,17 +44,6 @@ def test_scored_codes_merge_what_the_challenge_merges() -> None:
         labels_snomed.scored_classes(2019)
 
 
-@pytest.mark.parametrize(("year", "classes"), [(2020, 24), (2021, 26)])
-def test_weights_are_a_reward_matrix(year: int, classes: int) -> None:
-    weights = labels_snomed.challenge_weights(year)
-    assert tuple(weights.index) == tuple(weights.columns) == labels_snomed.scored_classes(year)
-    values = weights.to_numpy()
-    assert values.shape == (classes, classes)
-    np.testing.assert_array_equal(values, values.T)
-    np.testing.assert_array_equal(np.diag(values), 1)
-    assert values.min() > 0 and values.max() == 1
-
-
 def test_aha_statements() -> None:
     assert len([c for c in labels_aha.aha_codes().values() if c.category]) == 44
     assert len([c for c in labels_aha.aha_codes().values() if not c.category]) == 15
@@ -100,18 +89,6 @@ def test_snomed_table_equals_the_published_map(real_data: Path, year: int) -> No
     merged = published["Notes"].dropna().str.findall(r"\d{6,}")
     for first, second in merged:
         assert codes[first].scored_as[year] == codes[second].scored_as[year]
-
-
-@pytest.mark.real_data
-@pytest.mark.parametrize("year", [2020, 2021])
-def test_weights_equal_the_published_matrix(real_data: Path, year: int) -> None:
-    published = pd.read_csv(real_data / "labels" / f"challenge{year}_weights.csv", index_col=0)
-    published.index = published.index.astype(str)
-    ours = labels_snomed.challenge_weights(year)
-    for row in published.index:
-        for column in published.columns:
-            a, b = (labels_snomed.scored_codes([c.split("|")[0]], year)[0] for c in (row, column))
-            assert ours.loc[a, b] == published.loc[row, column]
 
 
 @pytest.mark.real_data

@@ -159,6 +159,8 @@ def test_ptbxl_gets_the_labels_of_the_challenge(data) -> None:
     assert scored_2021(georgia) is georgia and georgia.classes == scored.classes
     with pytest.raises(ValueError, match="scored2021"):
         scored_2021(datasets.load("georgia", task="all"))
+    with pytest.raises(ValueError, match="sph has no labels of the Challenge"):
+        scored_2021(replace(data, name="sph", meta=data.meta.drop(columns="scp_codes")))
     with pytest.raises(ValueError, match="same classes"):
         pooled([data, georgia])
 

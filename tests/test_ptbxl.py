@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,43 @@ def test_metadata_that_cannot_be_right_are_refused(folder: Path, table: pd.DataF
     table.assign(scp_codes="{'XYZ': 1.0}").to_csv(folder / "ptbxl_database.csv")
     with pytest.raises(RecordError, match="record 1: unknown statement 'XYZ'"):
         ptbxl.read_labels(ptbxl.read_metadata(folder))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: text.rindex(",9,")],  # cut within the last row
+        lambda text: text.rpartition(",")[0],
+        lambda text: text.replace(",9,", ",9,,,,,,,,,,"),
+        lambda text: text.replace("13.0", "x"),
+        lambda text: text.replace("\n5,", "\n3,"),
+        lambda text: text.replace(",10,", ",11,"),
+        lambda text: text.replace("records100", "\udcff"),
+    ],
+)
+def test_damaged_metadata_are_refused(folder: Path, damage: Callable[[str], str]) -> None:
+    path = folder / "ptbxl_database.csv"
+    text = path.read_text().rstrip("\n")
+    assert damage(text) != text
+    path.write_text(damage(text), errors="surrogateescape")
+    with pytest.raises(RecordError, match=r"ptbxl_database\.csv cannot be read .*download it again"):
+        ptbxl.read_metadata(folder)
+
+
+def test_metadata_cut_between_rows_are_refused(folder: Path, table: pd.DataFrame) -> None:
+    table.drop(index=1).to_csv(folder / "ptbxl_database.csv", index=False)
+    assert len(datasets.load("ptbxl", folder)) == 3  # later versions dropped records that may still lie there
+    table[:3].to_csv(folder / "ptbxl_database.csv", index=False)
+    with pytest.raises(RecordError, match="ends before record 00005_lr; download it again"):
+        datasets.load("ptbxl", folder)
+
+
+def test_a_missing_sex_stays_missing(folder: Path, table: pd.DataFrame) -> None:
+    table.assign(sex=[1, None, 0, 0]).to_csv(folder / "ptbxl_database.csv", index=False)
+    ds = datasets.load("ptbxl", folder, task="sex")
+    assert ds.meta["sex"].fillna("?").tolist() == ["female", "?", "male", "male"]
+    assert ds.known.tolist() == [True, False, True, True]
 
 
 def test_hierarchy() -> None:

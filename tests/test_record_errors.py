@@ -313,6 +313,12 @@ def test_h5_of_zero_length(tmp_path):
     fails(write_h5(tmp_path, data=np.zeros((12, 0), np.float16)), "zero samples")
 
 
+def test_h5_whose_table_is_cut_short(tmp_path):
+    (tmp_path / "metadata.csv").write_text("ECG_ID,AHA_Code,Patient_ID,Age,Sex,N,Date\na,1")
+    record = read_record(write_h5(tmp_path))
+    assert (record.codes, record.age, record.sex) == (("1",), None, None)
+
+
 def test_h5_shorter_than_its_table_says(tmp_path):
     (tmp_path / "metadata.csv").write_text("ECG_ID,AHA_Code,Patient_ID,Age,Sex,N,Date\na,1,S,32,M,6000,x\n")
     fails(write_h5(tmp_path), "6000", "metadata.csv")

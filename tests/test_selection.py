@@ -229,6 +229,10 @@ def test_single_label_metrics_equal_those_of_class_numbers() -> None:
     assert single_label_accuracy(one_hot, score) == pytest.approx(accuracy(truth, score.argmax(1)))
     with pytest.raises(ValueError, match="exactly one 1"):
         single_label_f1(np.ones((3, 2)), np.ones((3, 2)))
+    score[7, 2] = np.nan
+    for metric in (single_label_f1, single_label_accuracy):
+        with pytest.raises(ValueError, match="1 NaN, the first for record 7, class 2"):
+            metric(one_hot, score)
 
 
 def test_primary_classes() -> None:

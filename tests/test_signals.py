@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecgkit.signals import bandpass, crop_first, resample, resample_cubic
+from ecgkit.signals import bandpass, resample, resample_cubic
 from ecgkit.signals.windows import aggregate, evaluation_starts, random_windows
 
 
@@ -120,14 +120,6 @@ def test_rates_that_cannot_be(rates):
 def test_a_spline_needs_four_samples():
     with pytest.raises(ValueError, match="4 samples"):
         resample_cubic(np.zeros(3), 500, 100)
-
-
-def test_only_records_that_are_long_enough_are_cropped():
-    signal = np.arange(12 * 7588).reshape(12, 7588)
-    np.testing.assert_array_equal(crop_first(signal, 500), signal[:, :5000])
-    assert crop_first(signal[:, :4999], 500) is None
-    assert crop_first(signal[:, :5000], 500).shape == (12, 5000)
-    assert crop_first(signal, 500, 2.5).shape == (12, 1250)
 
 
 # --- Windows --------------------------------------------------------------------------------------

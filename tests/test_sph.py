@@ -86,6 +86,8 @@ def test_missing_and_unlisted_records(tmp_path: Path) -> None:
         ("ECG_ID,AHA_Code\nA00001,1\n", "lacks Patient_ID"),
         (HEAD + "A00001,1,S1,5,M,5000,x\nA00001,1,S1,5,M,5000,x\n", "twice"),
         (HEAD + "A00001,1,S1,5,M,many,x\n", "no number"),
+        (HEAD + "A00001,1,S1,5,M,5000,x\nA00002,1,S1", "no number"),
+        ("", "cannot be read"),
     ],
 )
 def test_bad_metadata_is_refused(tmp_path: Path, text: str, message: str) -> None:

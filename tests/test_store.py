@@ -74,6 +74,41 @@ def test_first_use_converts_bit_for_bit_and_the_second_only_opens(
     assert left_overs(cache) == []
 
 
+def test_long_records_are_converted_in_smaller_pieces(
+    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals = write_toy(root)
+    whole = load(root)
+    written = (store_of(root) / "signals.npy").read_bytes()
+    shutil.rmtree(store_of(root))
+    monkeypatch.setattr(convert, "_CHUNK_BYTES", 2 * signals[0].nbytes)  # two records
+    assert load(root).fingerprint == whole.fingerprint
+    assert (store_of(root) / "signals.npy").read_bytes() == written
+
+
+def test_a_store_made_elsewhere_is_taken_over(
+    cache: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the table is on this machine; the signals come in the store alone."""
+    signals = write_toy(root)
+    made_there = load(root)
+    made, here = tmp_path / "made", tmp_path / "here" / "toy"
+    shutil.copytree(store_of(root), made)
+    here.mkdir(parents=True)
+    shutil.copy(root / "toy.csv", here)
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path / "other" / "cache"))
+    assert store.adopt(TOY, here, 100, made) == store_of(here)
+    assert not made.exists()
+    ds = load(here)
+    assert conversions(cache) == 1
+    assert ds.fingerprint == made_there.fingerprint
+    np.testing.assert_array_equal(ds.signals, signals)
+    (here / "toy.csv").write_text("record_id\nr0000\n")  # a store of other tables is not used
+    with pytest.raises(DataNotFoundError, match="holds none"):
+        load(here)
+
+
 def test_every_task_is_kept(cache: Path, root: Path) -> None:
     write_toy(root)
     assert load(root).labels[:, 0].tolist() == [0, 1, 0, 1, 0]
@@ -294,7 +329,7 @@ def test_records_that_are_not_there_are_counted(cache: Path, root: Path) -> None
     write_toy(root)
     for name in ("r0001.hea", "r0001.dat"):
         (root / name).unlink()
-    with pytest.warns(UserWarning, match="1 of 5 records are not on this disk"):
+    with pytest.warns(UserWarning, match="1 of 5 records are not on this disk or have .* only the other 4"):
         ds = load(root)
     assert ds.meta["record_id"].tolist() == ["r0000", "r0002", "r0003", "r0004"]
     for file in root.glob("r*"):

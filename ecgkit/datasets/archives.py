@@ -1,5 +1,7 @@
 """Names and archives that come from outside: nothing may be written outside the chosen folder."""
 
+import bz2
+import gzip
 import lzma
 import re
 import shutil
@@ -7,17 +9,26 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from ecgkit.errors import DownloadError
+from ecgkit.errors import DownloadError, EcgkitError
 from ecgkit.files import atomic_write
 
 __all__ = ["safe_extract", "safe_relative_path"]
 
 _ORDINARY = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
 _RATIO_FLOOR_BYTES = 16 * 2**20  # below this size an archive may pack as well as it likes
+_MOST_MEMBERS = 200_000
+_TAR_HEADER_BYTES = 128 * 2**20  # all headers of a tar together
+_PIECE_BYTES = 2**20  # what is read at once, and the longest header of a tar
+_TAR_COMPRESSED: Mapping[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+_TAR_MAGIC = slice(257, 262)  # where "ustar" stands in a tar
 
 
 class _Member(NamedTuple):
@@ -72,8 +83,9 @@ def safe_extract(
 ) -> list[Path]:
     """Unpack a zip or tar archive (also .gz, .bz2, .xz) that may be hostile.
 
-    The whole table of contents is checked before the first byte is written. Only plain files and folders are
-    accepted, and each file takes its place when it is complete.
+    The whole table of contents is checked before the first byte is written, and so is the checksum of a
+    compressed tar. Only plain files and folders are accepted, and each file takes its place when it is
+    complete.
 
     Args:
         archive: The archive; its kind is found from its content, not from its name.
@@ -86,7 +98,7 @@ def safe_extract(
 
     Raises:
         DownloadError: If the archive is damaged or encrypted, names a file outside `out`, holds a link or a
-            device, names a file twice, or unpacks to more than the limits allow.
+            device, names a file twice, or unpacks to more than the limits allow or to too many files.
         StoreError: If the disk is full or `out` cannot be written.
 
     >>> import tempfile
@@ -101,29 +113,81 @@ def safe_extract(
         raise DownloadError(f"no archive at {archive}: download it again")
     limit = min(max_bytes, max(max_ratio * archive.stat().st_size, _RATIO_FLOOR_BYTES))
     try:
-        if tarfile.is_tarfile(archive):
-            return _extract_tar(archive, out, limit)
+        tar = _open_tar(archive)
+        if tar is not None:
+            with tar:
+                return _extract_tar(archive, tar, out, limit)
         if zipfile.is_zipfile(archive):
             return _extract_zip(archive, out, limit)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        ValueError,
+        NotImplementedError,  # a method of compression that zipfile does not know
+        RecursionError,  # a tar's headers of headers
+        OSError,  # without a number: from gzip or bz2
+    ) as error:
+        if isinstance(error, EcgkitError) or getattr(error, "errno", None) is not None:
+            raise
         raise DownloadError(f"{archive} is damaged ({error}): delete it and download it again") from error
     raise DownloadError(f"{archive} is neither a zip nor a tar archive: delete it and download it again")
 
 
-def _extract_tar(archive: Path, out: Path, limit: float) -> list[Path]:
+def _open_tar(archive: Path) -> IO[bytes] | None:
+    """The tar without its compression; None when it is no tar."""
+    with archive.open("rb") as file:
+        start = file.read(_TAR_MAGIC.stop)
+    for magic, opener in _TAR_COMPRESSED.items():
+        if start.startswith(magic):
+            opened: IO[bytes] = opener(archive)
+            return opened
+    return archive.open("rb") if start[_TAR_MAGIC] == b"ustar" else None
+
+
+class _Budget:
+    """A file of which only so much may be read: `tarfile` reads a header whole, however long it is."""
+
+    def __init__(self, archive: Path, stream: IO[bytes], budget: int) -> None:
+        self._archive, self._stream, self.left = archive, stream, float(budget)
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int) -> bytes:
+        self.left -= size
+        if self.left < 0 or size > _PIECE_BYTES:
+            raise DownloadError(f"refused {self._archive}: its table of contents is too long (a bomb?)")
+        return self._stream.read(size)
+
+
+def _extract_tar(archive: Path, stream: IO[bytes], out: Path, limit: float) -> list[Path]:
     def members(file: tarfile.TarFile) -> Iterator[_Member]:
         for info in file:
             problem = "" if info.isreg() or info.isdir() else "a link or a device"
             yield _Member(info.name, info.size, info.isdir(), problem)
 
-    with tarfile.open(archive) as file:
+    budget: Any = _Budget(archive, stream, _TAR_HEADER_BYTES)
+    with tarfile.open(fileobj=budget, mode="r:") as file:
         _check(archive, members(file), limit)
+        _check_end(archive, stream, file.offset)
+        budget.left = float("inf")  # the table of contents has been read
         written = []
         for info in file.getmembers():
             content = file.extractfile(info) if info.isreg() else None
             if content is not None:
                 written.append(_write(archive, out, info.name, content, info.size))
         return written
+
+
+def _check_end(archive: Path, stream: IO[bytes], offset: int) -> None:
+    """Read what follows the last member: only then is the checksum of a compressed file compared."""
+    stream.seek(offset)
+    if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise tarfile.ReadError("a header cannot be read")
+    while stream.read(_PIECE_BYTES):
+        if stream.tell() - offset > _RATIO_FLOOR_BYTES:
+            raise DownloadError(f"refused {archive}: there is more after its end")
 
 
 def _extract_zip(archive: Path, out: Path, limit: float) -> list[Path]:
@@ -147,7 +211,9 @@ def _extract_zip(archive: Path, out: Path, limit: float) -> list[Path]:
 def _check(archive: Path, members: Iterable[_Member], limit: float) -> None:
     total = 0
     seen: set[PurePosixPath] = set()
-    for member in members:
+    for number, member in enumerate(members, start=1):
+        if number > _MOST_MEMBERS:
+            raise DownloadError(f"refused {archive}: it holds more than {_MOST_MEMBERS:,} files")
         if member.folder and member.name.strip("./") == "":
             continue
         path = safe_relative_path(member.name)
@@ -172,7 +238,7 @@ def _write(archive: Path, out: Path, name: str, content: IO[bytes], size: int) -
     if not target.parent.resolve().is_relative_to(out.resolve()):
         raise DownloadError(f"refused {archive}: {name!r} would be written through a link out of {out}")
     with atomic_write(target, "wb") as file:
-        shutil.copyfileobj(content, file, 2**20)
+        shutil.copyfileobj(content, file, _PIECE_BYTES)
         if file.tell() != size:
             raise DownloadError(f"{archive} is damaged: {name!r} has {file.tell()} bytes instead of {size}")
     return target

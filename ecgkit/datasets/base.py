@@ -47,7 +47,7 @@ class Contents:
             only: bool, int, float, or strings where None means missing.
         tasks: Labels of every task.
         max_samples: Length of the longest record, in samples per lead, at the sampling rate asked for.
-        missing: Records that the metadata lists and whose files are not there.
+        missing: Records that are listed but left out: their files are not there, or a header cannot be read.
     """
 
     version: str

@@ -11,7 +11,10 @@ from ecgkit.files import sha256_file
 from ecgkit.signals.leads import standard_order
 from ecgkit.signals.read import read_digital, read_record
 
-__all__ = ["check_record", "check_sums", "record_files", "sums_of"]
+__all__ = ["PUBLISHED_BROKEN", "check_record", "check_sums", "missing_records", "record_files", "sums_of"]
+
+PUBLISHED_BROKEN = {"csn": ("JS01052.hea", "JS23074.hea")}
+"""Headers that cannot be read as they were published, by data set; fetching them again does not help."""
 
 
 def record_files(name: str, folder: Path) -> list[Path]:
@@ -28,6 +31,30 @@ def record_files(name: str, folder: Path) -> list[Path]:
         file for file in files if file.suffix in (".dat", ".mat") and file.with_suffix(".hea") not in whole
     }
     return sorted(whole | lonely)
+
+
+def missing_records(name: str, folder: Path, files: Sequence[Path]) -> tuple[int, int]:
+    """How many records of the set's table have none of `files`, and how many the table lists.
+
+    PTB-XL's records count once for each sampling rate of which there are any. Sets without a table: (0, 0).
+
+    Raises:
+        DataNotFoundError: If the table is not there.
+        RecordError: If it cannot be read.
+    """
+    from ecgkit.datasets import ptbxl, sph
+
+    if name == "sph":
+        listed = [sph.read_metadata(folder)["record_id"]]
+    elif name in ("ptbxl", "synthetic"):
+        meta = ptbxl.read_metadata(folder)
+        listed = [meta[column].str.rpartition("/")[2] for column in ("filename_lr", "filename_hr")]
+    else:
+        return 0, 0
+    here = {file.stem for file in files}
+    absent = [(int((~names.isin(here)).sum()), len(names)) for names in listed]
+    counted = [pair for pair in absent if pair[0] < pair[1]] or absent[:1]
+    return sum(missing for missing, _ in counted), sum(total for _, total in counted)
 
 
 def check_record(path: Path) -> str | None:

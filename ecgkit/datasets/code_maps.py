@@ -23,7 +23,7 @@ from types import MappingProxyType
 
 from ecgkit.datasets.labels_snomed import TABLES
 
-__all__ = ["HEART_AXIS", "aha_to_snomed", "challenge_codes", "scp_to_aha", "scp_to_snomed", "snomed_to_scp"]
+__all__ = ["HEART_AXIS", "challenge_codes", "scp_to_aha", "scp_to_snomed", "snomed_to_scp"]
 
 HEART_AXIS: Mapping[str, str] = MappingProxyType(
     {
@@ -76,16 +76,6 @@ def scp_to_aha() -> Mapping[str, str]:
     '1'
     """
     return MappingProxyType({row["scp"]: row["aha"] for row in _rows() if row["aha"]})
-
-
-@cache
-def aha_to_snomed() -> Mapping[str, str]:
-    """AHA primary code -> SNOMED CT code: the two published maps one after the other, through SCP-ECG.
-
-    >>> aha_to_snomed()["22"]     # sinus bradycardia
-    '426177001'
-    """
-    return MappingProxyType({aha: scp_to_snomed()[scp] for scp, aha in scp_to_aha().items()})
 
 
 def challenge_codes(scp_codes: Iterable[str], heart_axis: str | None = None) -> frozenset[str]:

@@ -24,7 +24,8 @@ __all__ = ["Converted", "Reader", "convert_signals", "read_wfdb", "to_units"]
 
 Reader = Callable[[Path, int], tuple[np.ndarray, float]]
 
-_CHUNK = 128  # records per piece of work
+_CHUNK = 128  # records per piece of work, or fewer where they are long
+_CHUNK_BYTES = 2**25
 _SMALL = 256  # up to so many records, starting workers costs more than it saves
 _LONG = 2000  # from so many records on there is a progress bar
 _IN_ORDER = list(range(12))
@@ -102,8 +103,9 @@ def convert_signals(
     lengths = np.zeros(len(records), np.int32)
     digests = [b""] * len(records)
     clipped: dict[str, int] = {}
+    chunk = max(1, min(_CHUNK, _CHUNK_BYTES // (24 * samples)))
     with (
-        _workers(len(records)) as pool,
+        _workers(len(records), chunk) as pool,
         tqdm(total=len(records), unit="record", disable=len(records) < _LONG, mininterval=0.5) as bar,
     ):
         jobs = [
@@ -112,13 +114,13 @@ def convert_signals(
                 target,
                 offset,
                 start,
-                records[start : start + _CHUNK],
+                records[start : start + chunk],
                 samples,
                 sampling_rate_hz,
                 mv_per_unit,
                 read,
             )
-            for start in range(0, len(records), _CHUNK)
+            for start in range(0, len(records), chunk)
         ]
         for job in as_completed(jobs):
             start, chunk_lengths, chunk_digests, chunk_clipped = job.result()
@@ -162,18 +164,18 @@ def _convert_chunk(
     # A write, not a memory map: a full disk then is an error that can be caught, not a SIGBUS.
     with target.open("r+b") as file:
         file.seek(offset + start * 24 * samples)
-        file.write(block.tobytes())
+        file.write(block.data)
     return start, lengths, digests, clipped
 
 
 @contextmanager
-def _workers(records: int) -> Iterator[Executor]:
+def _workers(records: int, chunk: int) -> Iterator[Executor]:
     """Processes on Linux, threads elsewhere (and for few records, and inside a daemonic process).
 
     Forked processes need neither a guarded main module nor time to start; other systems cannot fork safely.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = max(1, min(count, 8, -(-records // _CHUNK)))
+    count = max(1, min(count, 8, -(-records // chunk)))
     daemonic = multiprocessing.current_process().daemon
     pool: Executor
     if sys.platform == "linux" and records > _SMALL and count > 1 and not daemonic:

@@ -15,7 +15,7 @@ from typing import Any
 from ecgkit.datasets.archives import safe_extract
 from ecgkit.datasets.fetch import Fetcher, RetryPolicy, Stopped
 from ecgkit.datasets.published import MIRRORS, PUBLISHED, Entry, Published, by_hand, parse_sums, select
-from ecgkit.errors import DataNotFoundError, DownloadError, EcgkitError
+from ecgkit.errors import DataNotFoundError, DownloadError
 from ecgkit.files import atomic_write, sha256_file, write_error
 
 __all__ = ["STATE_NAME", "State", "default_root", "download"]
@@ -38,10 +38,12 @@ class State:
     Attributes:
         version: The version of the data set.
         files: For each file that matched its checksum: size in bytes, time of change in ns, SHA-256.
+        unpacked: For each file that came out of the set's archive: size in bytes.
     """
 
     version: str
     files: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    unpacked: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path, version: str) -> "State":
@@ -51,13 +53,14 @@ class State:
             if raw["version"] != version:
                 return cls(version)
             files = {str(name): (int(s), int(t), str(sha)) for name, (s, t, sha) in raw["files"].items()}
+            unpacked = {str(name): int(size) for name, size in raw.get("unpacked", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return cls(version)
-        return cls(version, files)
+        return cls(version, files, unpacked)
 
     def save(self, folder: Path) -> None:
         with atomic_write(folder / STATE_NAME) as file:
-            json.dump({"version": self.version, "files": self.files}, file)
+            json.dump({"version": self.version, "files": self.files, "unpacked": self.unpacked}, file)
 
     def matches(self, folder: Path, entry: Entry) -> bool:
         """Whether the file is there, unchanged since it last matched this very checksum."""
@@ -73,6 +76,15 @@ class State:
     def add(self, folder: Path, local: str, sha256: str) -> None:
         stat = (folder / local).stat()
         self.files[local] = (stat.st_size, stat.st_mtime_ns, sha256)
+
+    def all_unpacked(self, folder: Path) -> bool:
+        """Whether the archive was unpacked and each of its files is still there, with its size."""
+        try:
+            return bool(self.unpacked) and all(
+                (folder / name).stat().st_size == size for name, size in self.unpacked.items()
+            )
+        except OSError:
+            return False
 
 
 def download(
@@ -252,8 +264,8 @@ class _Job:
     def _done(self, entry: Entry) -> bool:
         if self.state.matches(self.folder, entry):
             return True
-        unpacked = entry.local == self.source.archive and entry.local in self.state.files
-        return unpacked and not (self.folder / entry.local).exists() and (self.folder / "records").is_dir()
+        gone = entry.local == self.source.archive and not (self.folder / entry.local).exists()
+        return gone and self.state.all_unpacked(self.folder)
 
     def _have(self, entry: Entry) -> None:
         """Runs in a thread: make sure that one file is there and right."""
@@ -265,9 +277,21 @@ class _Job:
             self.count(target.stat().st_size)
         else:
             self.fetcher.fetch(entry.remote, target, entry.sha256)
+            self._check_beginning(entry, target)
         sha256 = entry.sha256 or sha256_file(target)
         with self._lock:
             self.state.add(self.folder, entry.local, sha256)
+
+    def _check_beginning(self, entry: Entry, target: Path) -> None:
+        begins = self.source.begins.get(entry.local, b"")
+        with target.open("rb") as file:
+            found = file.read(60)
+        if not found.startswith(begins):
+            target.unlink()
+            raise DownloadError(
+                f"{entry.remote} is not the set's {entry.local} (it begins {found!r}): "
+                "the server may have sent an error page; try again later"
+            )
 
     def _save(self) -> None:
         with self._lock:
@@ -298,9 +322,13 @@ class _Job:
         if not path.exists():
             return
         try:
-            safe_extract(path, self.folder)
-        except EcgkitError:
+            written = safe_extract(path, self.folder)
+        except DownloadError:  # the archive is no good; a full disk is not its fault
             self.state.files.pop(archive, None)
             self._save()
             raise
+        self.state.unpacked = {
+            file.relative_to(self.folder).as_posix(): file.stat().st_size for file in written
+        }
+        self._save()
         path.unlink()

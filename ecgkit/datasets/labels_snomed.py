@@ -7,7 +7,7 @@ were scored as the same diagnosis, one of them stands for both (`SnomedCode.scor
 
 Source:
     Perez Alday et al., Physiol. Meas. 41 (2020) 124003; Reyna et al., Computing in Cardiology 2021; label
-    maps and weights of https://github.com/physionetchallenges.
+    maps of https://github.com/physionetchallenges.
 """
 
 import csv
@@ -17,14 +17,11 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-import pandas as pd
-
 __all__ = [
     "CPSC9",
     "MELEP_LABELS",
     "TABLES",
     "SnomedCode",
-    "challenge_weights",
     "code_of",
     "scored_classes",
     "scored_codes",
@@ -184,20 +181,3 @@ def scored_codes(codes: Iterable[str], year: int = 2020) -> tuple[str, ...]:
     known = snomed_codes()
     merged = (known[c].scored_as.get(year) for c in codes if c in known)
     return tuple(dict.fromkeys(code for code in merged if code is not None))
-
-
-def challenge_weights(year: int = 2020) -> pd.DataFrame:
-    """The reward matrix of the Challenge's metric, classes x classes, symmetric, diagonal 1.
-
-    Rows and columns are in the order of `scored_classes`. The table of 2020 lists both codes of a merged
-    pair; they have equal rows, and one is kept.
-
-    >>> float(challenge_weights(2020).loc["164889003", "164890007"])     # atrial fibrillation for flutter
-    0.5
-    """
-    classes = list(scored_classes(year))
-    table = pd.read_csv(TABLES / f"challenge{year}_weights.csv", dtype={"code": str}).set_index("code")
-    names = [str(name).split("|")[0] for name in table.index]
-    table.index = pd.Index(names)
-    table.columns = pd.Index(names)
-    return table.loc[classes, classes]

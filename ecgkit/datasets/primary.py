@@ -24,7 +24,8 @@ def primary_classes(dataset: ECGDataset) -> np.ndarray:
     """The primary class of every record, int64, shape (N,).
 
     Superclasses of PTB-XL: the one with the most likely statement, by the annotator's likelihoods; of equally
-    likely ones the first in `TIE_ORDER`. Other tasks have no likelihood: the first class of the record in
+    likely ones the first in `TIE_ORDER`. A likelihood of 0, which means that none was given, counts as the
+    least likely here. Other tasks have no likelihood: the first class of the record in
     `RARE_FIRST`, or where that has no order, in ``dataset.classes``. ERTS trains with one class per record
     and does not say which.
 

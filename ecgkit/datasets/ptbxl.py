@@ -47,25 +47,40 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per record in the file's order: record_id, patient, fold, age (years; NaN where it is not
-        known, or hidden because it is above 89), age_over_89, sex ("female", "male"), height (cm), weight
-        (kg), site, nurse, validated_by, device, recording_date, report, heart_axis, validated_by_human, the
-        technical expert's free-text notes (baseline_drift, static_noise, burst_noise, electrodes_problems,
-        extra_beats, pacemaker; missing where there is none), scp_codes (JSON: likelihood in percent per
-        statement), filename_lr and filename_hr. ``frame.attrs["version"]`` is the version.
+        known, or hidden because it is above 89), age_over_89, sex ("female", "male"; missing where it is not
+        known), height (cm), weight (kg), site, nurse, validated_by, device, recording_date, report,
+        heart_axis, validated_by_human, the technical expert's free-text notes (baseline_drift, static_noise,
+        burst_noise, electrodes_problems, extra_beats, pacemaker; missing where there is none), scp_codes
+        (JSON: likelihood in percent per statement), filename_lr and filename_hr. ``frame.attrs["version"]``
+        is the version.
 
     Raises:
         DataNotFoundError: If the file is not there.
-        RecordError: If a column is missing or a cell cannot be read.
+        RecordError: If a column is missing, a cell cannot be read, a record is listed twice or a fold is not
+            one of 1 to 10.
     """
     path = Path(path)
     path = path / _DATABASE if path.is_dir() else path
     try:
-        table = pd.read_csv(path)
+        return _parse(pd.read_csv(path), path)
     except FileNotFoundError as error:
         raise DataNotFoundError(f"{path} is not there; `ecgkit data download ptbxl` gets it") from error
+    except RecordError:
+        raise
+    except ValueError as error:  # pandas cannot read the file, or a cell is not the number it should be
+        raise RecordError(f"{path} cannot be read ({str(error).strip()}); download it again") from error
+
+
+def _parse(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     absent = [column for column in _COLUMNS if column not in table.columns]
     if absent:
         raise RecordError(f"{path} has no column {absent[0]!r}; is it the ptbxl_database.csv of PTB-XL?")
+    if table["ecg_id"].duplicated().any():
+        raise ValueError(f"it lists record {table['ecg_id'][table['ecg_id'].duplicated()].iloc[0]} twice")
+    if not table["strat_fold"].isin(range(1, 11)).all():
+        raise ValueError("a fold is not one of 1 to 10")
+    if table[["filename_lr", "filename_hr"]].isna().any(axis=None):
+        raise ValueError("a record has no file name")
     age = table["age"].to_numpy(np.float64)
     meta = pd.DataFrame(
         {
@@ -74,7 +89,7 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
             "fold": table["strat_fold"].astype(np.int64),
             "age": np.where(age >= 300, np.nan, age),  # 1.0.3 writes 300 for ages above 89
             "age_over_89": age > 89,
-            "sex": np.where(table["sex"] == 1, "female", "male"),
+            "sex": _text(table["sex"].map({0: "male", 1: "female"})),
         }
     )
     for column in _NUMBERS:
@@ -113,7 +128,7 @@ def read_labels(meta: pd.DataFrame, table: pd.DataFrame | None = None) -> dict[s
     Every statement that was made counts, whatever its likelihood, as in the benchmark. Task "age" is in
     years; "sex" is 1 for female; "quality" has one class per kind of note, and "any" for a note of drift,
     static or burst noise (the binary target of the benchmark). Age, sex and quality have a label of every
-    record, but for unknown or hidden ages.
+    record, but for unknown sexes and unknown or hidden ages.
 
     Args:
         meta: As :func:`read_metadata` returns it.
@@ -137,7 +152,8 @@ def read_labels(meta: pd.DataFrame, table: pd.DataFrame | None = None) -> dict[s
     labels = {level: level_labels(made, codes, level, table) for level in LEVELS}
     everyone = np.ones(len(meta), bool)
     labels["age"] = Labels(("age",), meta["age"].to_numpy(np.float32)[:, None])
-    labels["sex"] = Labels(("female",), (meta["sex"] == "female").to_numpy(np.uint8)[:, None], everyone)
+    female = (meta["sex"] == "female").to_numpy(np.uint8)[:, None]
+    labels["sex"] = Labels(("female",), female, meta["sex"].notna().to_numpy())
     notes = np.stack([meta[column].notna().to_numpy(np.uint8) for column in QUALITY_CLASSES[1:]], axis=1)
     anything = notes[:, :3].max(axis=1, keepdims=True)
     labels["quality"] = Labels(QUALITY_CLASSES, np.concatenate([anything, notes], axis=1), everyone)
@@ -158,8 +174,11 @@ def _describe(root: Path, sampling_rate_hz: int, files: list[str]) -> Contents:
     own = root / _STATEMENTS
     labels = read_labels(meta, statements(own if own.exists() else None))
     names = meta["filename_lr" if sampling_rate_hz == 100 else "filename_hr"]
-    there = set(files)
+    there = set(map(str, files))
     stems = [str(root / name) for name in names]
+    last = max((file.removesuffix(".hea") for file in there if file.endswith(".hea")), default="")
+    if last > max(stems, default=""):  # records that a later version dropped lie before its last one
+        raise RecordError(f"{root / _DATABASE} ends before record {Path(last).name}; download it again")
     present = np.array([stem + ".hea" in there and stem + ".dat" in there for stem in stems], bool)
     meta = meta.drop(columns=["filename_lr", "filename_hr"])
     return Contents(

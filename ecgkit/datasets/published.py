@@ -36,6 +36,7 @@ class Published:
         mean_bytes: Typical size in bytes of the files that end so, to know early whether the disk suffices.
         files: For sets without a published list: local name -> name at the mirror.
         archive: The one of `files` that has to be unpacked.
+        begins: For files without a published checksum: how they have to begin, by local name.
         page: The page for people.
     """
 
@@ -48,6 +49,7 @@ class Published:
     mean_bytes: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     archive: str | None = None
+    begins: Mapping[str, bytes] = field(default_factory=dict)
 
     def base(self, version: str) -> str:
         """What stands between a mirror's address and a file's name."""
@@ -102,6 +104,7 @@ PUBLISHED: Mapping[str, Published] = {
         mean_bytes={".tar": 2_300_000_000, ".csv": 1_500_000},
         files={"metadata.csv": "34793152", "code.csv": "32630954", "records.tar": "32630684"},
         archive="records.tar",
+        begins={"metadata.csv": b"ECG_ID,"},
     ),
 }
 

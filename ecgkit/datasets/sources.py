@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.challenge import CHALLENGE_SETS
 from ecgkit.datasets.code_maps import challenge_codes
 from ecgkit.datasets.labels_challenge import label_matrix
 from ecgkit.datasets.labels_snomed import scored_classes, scored_codes
@@ -34,7 +35,9 @@ def scored_2021(dataset: ECGDataset) -> ECGDataset:
     if dataset.classes == classes:
         return dataset
     if "scp_codes" not in dataset.meta:
-        raise ValueError(f"{dataset.name}, task {dataset.task}: load it with task='scored2021'")
+        if dataset.name in {source.name for source in CHALLENGE_SETS}:
+            raise ValueError(f"{dataset.name}, task {dataset.task}: load it with task='scored2021'")
+        raise ValueError(f"{dataset.name} has no labels of the Challenge of 2021; leave it out of `sources`")
     pairs = zip(dataset.meta["scp_codes"], dataset.meta["heart_axis"], strict=True)
     codes = [
         challenge_codes(json.loads(text), axis if isinstance(axis, str) else None) for text, axis in pairs

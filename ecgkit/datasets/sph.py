@@ -49,12 +49,15 @@ def read_metadata(root: str | Path) -> pd.DataFrame:
 
     Raises:
         DataNotFoundError: If there is no ``metadata.csv`` in `root`.
-        RecordError: If it lacks a column, or names a record twice.
+        RecordError: If it cannot be read, lacks a column, or names a record twice.
     """
     path = Path(root) / _METADATA
     if not path.exists():
         raise DataNotFoundError(f"{path}: no such file; get it with `ecgkit data download sph`")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise RecordError(f"{path} cannot be read ({str(error).strip()}); download it again") from error
     missing = [name for name in _COLUMNS if name not in table.columns]
     if missing or table["ECG_ID"].duplicated().any():
         what = f"lacks {', '.join(missing)}" if missing else "names a record twice"

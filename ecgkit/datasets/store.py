@@ -242,7 +242,7 @@ def _open(source: DataSource, folder: Path, info: dict[str, Any], task: str) -> 
     if info["missing"]:
         warnings.warn(
             f"{source.name}: {info['missing']} of {info['missing'] + info['records']} records are not on "
-            f"this disk; only the {info['records']} that are there were loaded",
+            f"this disk or have an unreadable header; only the other {info['records']} were loaded",
             stacklevel=4,
         )
     if info["clipped"]:

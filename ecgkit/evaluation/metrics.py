@@ -15,7 +15,6 @@ __all__ = [
     "BetaScores",
     "accuracy",
     "apply_thresholds",
-    "exact_match",
     "f1",
     "f_beta_g_beta",
     "optimal_thresholds",
@@ -162,23 +161,6 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return float((truth == predicted).mean())
 
 
-def exact_match(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """Share of the records whose labels are all predicted, and no others (also called subset accuracy).
-
-    Args:
-        y_true: 0/1, shape (N, K).
-        y_pred: 0/1, shape (N, K).
-
-    Raises:
-        ValueError: If the arrays are not 2-D and of one shape, are empty, or hold other values.
-
-    >>> exact_match([[1, 0], [1, 1]], [[1, 0], [0, 1]])
-    0.5
-    """
-    truth, predicted = _check_multilabel(y_true, y_pred)
-    return float((truth == predicted).all(axis=1).mean())
-
-
 def f_beta_g_beta(y_true: ArrayLike, y_pred: ArrayLike, beta: float = 2.0) -> BetaScores:
     """The two class-wise scores of the PhysioNet/CinC Challenge 2020 (its unofficial phase), macro-averaged.
 
@@ -295,7 +277,7 @@ def apply_thresholds(
         0/1, shape (N, K).
 
     Raises:
-        ValueError: If `y_score` is not 2-D, or `thresholds` fits neither form.
+        ValueError: If `y_score` is not 2-D or holds NaN, or `thresholds` fits neither form.
 
     >>> apply_thresholds([[0.9, 0.1], [0.4, 0.2]], 0.5, at_least_one=True)
     array([[1, 0],
@@ -304,6 +286,8 @@ def apply_thresholds(
     score, limit = np.asarray(y_score), np.asarray(thresholds)
     if score.ndim != 2 or limit.shape not in ((), score.shape[1:]):
         raise ValueError(f"thresholds of shape {limit.shape} do not fit scores of shape {score.shape}")
+    if np.isnan(score).any():
+        raise ValueError(f"y_score holds {np.isnan(score).sum()} NaN")
     predicted = (score >= limit).astype(np.uint8)
     if at_least_one:
         none = np.flatnonzero(~predicted.any(axis=1))

@@ -4,18 +4,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecgkit.evaluation.metrics import f1
+from ecgkit.evaluation.ranking import check_scores
 
 __all__ = ["single_label_accuracy", "single_label_f1"]
 
 
 def _one_hot(y_true: ArrayLike, y_score: ArrayLike) -> tuple[NDArray, NDArray]:
-    truth, scores = np.asarray(y_true), np.asarray(y_score)
-    if truth.ndim != 2 or truth.shape != scores.shape or truth.size == 0:
-        raise ValueError(
-            "y_true and y_score must both have shape (records, classes) and not be empty, "
-            f"got {truth.shape} and {scores.shape}"
-        )
-    if not (((truth == 0) | (truth == 1)).all() and (truth.sum(axis=1) == 1).all()):
+    truth, scores = check_scores(y_true, y_score)
+    if not (truth.sum(axis=1) == 1).all():
         raise ValueError("y_true must have exactly one 1 in each row: one class per record")
     predicted = np.zeros_like(truth)
     predicted[np.arange(len(truth)), scores.argmax(axis=1)] = 1
@@ -30,7 +26,7 @@ def single_label_f1(y_true: ArrayLike, y_score: ArrayLike) -> float:
         y_score: Scores, shape (N, K).
 
     Raises:
-        ValueError: If the shapes differ, or a row of `y_true` has not exactly one 1.
+        ValueError: If the shapes differ, a score is NaN, or a row of `y_true` has not exactly one 1.
 
     >>> single_label_f1([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     0.6666666666666666

@@ -39,7 +39,7 @@ def micro_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
         y_score: Scores in [0, 1], shape (N, K).
 
     Raises:
-        ValueError: If the shapes differ, or a score is not finite.
+        ValueError: If the shapes differ, or a score is NaN.
 
     Source:
         Lightweight ResNet-18 (Ahmed, 2025), Tables 3.1 and 4.1.

@@ -11,7 +11,7 @@ from ecgkit.signals.patient import age_from_text, codes_from_text, comment_field
 from ecgkit.signals.plot import alt_text, plot_ecg, plot_leads
 from ecgkit.signals.read import read_digital, read_record
 from ecgkit.signals.record import STANDARD_LEADS, Record
-from ecgkit.signals.resampling import crop_first, resample, resample_cubic
+from ecgkit.signals.resampling import resample, resample_cubic
 
 __all__ = [
     "STANDARD_LEADS",
@@ -23,7 +23,6 @@ __all__ = [
     "bandpass",
     "codes_from_text",
     "comment_fields",
-    "crop_first",
     "normalise_lead",
     "parse_header",
     "plot_ecg",

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
-__all__ = ["crop_first", "resample", "resample_cubic"]
+__all__ = ["resample", "resample_cubic"]
 
 
 def resample(signal: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
@@ -73,30 +73,6 @@ def resample_cubic(signal: np.ndarray, from_hz: float, to_hz: float) -> np.ndarr
     spline = CubicSpline(np.arange(samples), signal, axis=-1, bc_type="not-a-knot")
     resampled: np.ndarray = spline(np.minimum(positions, samples - 1))
     return resampled.astype(signal.dtype, copy=False)
-
-
-def crop_first(signal: np.ndarray, sampling_rate_hz: float, duration_s: float = 10.0) -> np.ndarray | None:
-    """The first seconds of a record, or None if it is shorter: MELEP leaves such records out.
-
-    Args:
-        signal: Amplitudes, shape (..., samples).
-        sampling_rate_hz: Samples per second.
-        duration_s: Seconds to keep.
-
-    Returns:
-        A view of shape (..., duration_s x sampling_rate_hz), or None.
-
-    Source:
-        MELEP, section 2.2: records longer than ten seconds keep their first ten, shorter ones are omitted.
-
-    >>> import numpy as np
-    >>> crop_first(np.zeros((12, 7588)), 500).shape
-    (12, 5000)
-    >>> crop_first(np.zeros((12, 3000)), 500) is None
-    True
-    """
-    samples = round(duration_s * sampling_rate_hz)
-    return signal[..., :samples] if signal.shape[-1] >= samples else None
 
 
 def _floating(signal: np.ndarray) -> np.ndarray:

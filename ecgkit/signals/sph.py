@@ -31,19 +31,19 @@ def read_sph(path: str | Path) -> Record:
     """
     path = Path(path)
     signal = _read_signal(path)
-    row = _metadata_row(path)
-    if row is not None and row.get("N", "").isdigit() and int(row["N"]) != signal.shape[1]:
+    row = {name: cell or "" for name, cell in (_metadata_row(path) or {}).items()}  # None: a row cut short
+    if row.get("N", "").isdigit() and int(row["N"]) != signal.shape[1]:
         raise RecordError(
             f"{path}: {signal.shape[1]} samples where metadata.csv says {row['N']}; download it again"
         )
-    codes = tuple(code.strip() for code in (row or {}).get("AHA_Code", "").split(";") if code.strip())
+    codes = tuple(code.strip() for code in row.get("AHA_Code", "").split(";") if code.strip())
     return Record(
         name=path.stem,
         signal_mv=signal,
         sampling_rate_hz=SPH_SAMPLING_RATE_HZ,
         leads=STANDARD_LEADS,
-        age=age_from_text((row or {}).get("Age", "")),
-        sex=sex_from_text((row or {}).get("Sex", "")),
+        age=age_from_text(row.get("Age", "")),
+        sex=sex_from_text(row.get("Sex", "")),
         codes=codes,
         coding="AHA" if codes else None,
         path=path,
@@ -85,7 +85,7 @@ def _read_signal(path: Path) -> np.ndarray:
     return np.ascontiguousarray(signal)
 
 
-def _metadata_row(path: Path) -> dict[str, str] | None:
+def _metadata_row(path: Path) -> dict[str, str | None] | None:
     """The row of this record in the nearest metadata.csv, or None."""
     for folder in (path.parent, path.parent.parent):
         table = folder / "metadata.csv"
@@ -95,7 +95,7 @@ def _metadata_row(path: Path) -> dict[str, str] | None:
 
 
 @lru_cache(maxsize=2)
-def _metadata(table: Path, _modified: int) -> dict[str, dict[str, str]]:
+def _metadata(table: Path, _modified: int) -> dict[str, dict[str, str | None]]:
     """All rows of metadata.csv by record; read again when the file changes."""
     try:
         with table.open(encoding="utf-8", newline="") as file:
