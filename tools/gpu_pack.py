@@ -8,6 +8,8 @@ The pack is one flat folder of files below 60 MB, so that it can travel in sever
 Python 3.11 with torch, numpy, scipy, pandas and scikit-learn, and no network::
 
     python run_here.py --minutes 50 --workers 4
+
+Runs that need more than that (see `NEEDS`), or data that are not at hand, are left out with a message.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,14 @@ from ecgkit.files import sha256_file
 ROOT = Path(__file__).resolve().parent.parent
 MAX_BYTES = 60_000_000  # of a file of the pack
 PART_BYTES = 55_000_000  # of signals before they are packed, so that even noise stays below MAX_BYTES
+
+# Methods, scorers and data sets that need more than a GPU machine may have, and which packages they need.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "compressed": ("onnx", "onnxruntime"),
+    "relevance": ("wfdb",),
+    "synthetic": ("tqdm",),  # is made and converted where it is used
+    "wavelet_nn": ("pywt",),
+}
 
 
 def encode(signals: np.ndarray) -> bytes:
@@ -81,6 +91,9 @@ def pack_data(out: Path, name: str, versions: set[str], root: Path | None, rate:
         (out / parts[-1]).write_bytes(encode(signals))
         print(f"{parts[-1]}: {(out / parts[-1]).stat().st_size / 1e6:.1f} MB", file=sys.stderr)
     tables = [Path(file) for file in source.files(folder, rate) if Path(file).suffix in (".csv", ".txt")]
+    # By one of its markers a data set is recognised. The first by name is the same at every rate.
+    marks = [min(folder.glob(marker), default=None) for marker in source.markers]
+    tables += [mark for mark in marks if mark is not None and mark not in tables]
     with zipfile.ZipFile(out / f"{prefix}.zip", "w", zipfile.ZIP_LZMA) as archive:
         for file in sorted(made.iterdir()):
             if file.name != "signals.npy":
@@ -104,6 +117,24 @@ def data_sets(run: Run) -> list[str]:
     return [run.dataset, *(name for name in others if name in datasets.SOURCES and name != run.dataset)]
 
 
+def needing(run: Run) -> list[str]:
+    """What of a run is in `NEEDS`."""
+    return [name for name in (run.method, run.params.get("scorer"), *data_sets(run)) if name in NEEDS]
+
+
+def without_needs(runs: Sequence[Run]) -> list[Run]:
+    """The runs that need nothing of `NEEDS`; says how many are left out, and why."""
+    kept = [run for run in runs if not needing(run)]
+    names = dict.fromkeys(name for run in runs for name in needing(run))
+    say_left_out(len(runs) - len(kept), [f"{name} needs {', '.join(NEEDS[name])}" for name in names])
+    return kept
+
+
+def say_left_out(count: int, reasons: Iterable[str]) -> None:
+    if count:
+        print(f"{count} runs are left out: {'; '.join(reasons)}", file=sys.stderr)
+
+
 def with_data(runs: Sequence[Run], root: Path | None) -> list[Run]:
     """The runs whose data are at hand as a whole; says how many are left out, and why."""
     problems: dict[tuple[str, int, bool], str] = {}
@@ -119,22 +150,27 @@ def with_data(runs: Sequence[Run], root: Path | None) -> list[Run]:
                     problems[key] = str(error)
         if not any(problems[key] for key in keys):
             kept.append(run)
-    if len(kept) < len(runs):
-        reasons = "; ".join(filter(None, problems.values()))
-        print(f"{len(runs) - len(kept)} runs are left out: {reasons}", file=sys.stderr)
+    say_left_out(len(runs) - len(kept), filter(None, problems.values()))
     return kept
 
 
 def pack(sweeps: Sequence[Path], out: Path, root: Path | None, results: Path) -> int:
-    """Write the whole pack into the folder `out`, which is made anew; returns the number of runs in it.
+    """Write the whole pack into the folder `out`; returns the number of runs in it.
+
+    A pack that is already in `out` is replaced.
 
     Raises:
+        FileExistsError: If `out` holds something else.
         ValueError: If data are of another version than a run asks for, or a file is too large to travel.
     """
-    runs = {
-        path: with_data([p.run for p in plan(read_sweep(path), results) if p.state != "finished"], root)
-        for path in sweeps
-    }
+    if out.exists() and not (out.is_dir() and ((out / "pack.json").exists() or not any(out.iterdir()))):
+        raise FileExistsError(
+            f"{out} is not empty, and not a finished pack: delete it yourself, or choose another --out"
+        )
+    runs = {}
+    for path in sweeps:
+        missing = [p.run for p in plan(read_sweep(path), results) if p.state != "finished"]
+        runs[path] = with_data(without_needs(missing), root)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     needed: dict[tuple[str, int], set[str]] = {}
@@ -232,7 +268,10 @@ def main() -> int:
         for path in sorted((ROOT / "sweeps").glob("*.yaml"))
         if all(run.dataset != "synthetic" for run in read_sweep(path))
     ]
-    count = pack(sweeps, arguments.out, arguments.data_root, results)
+    try:
+        count = pack(sweeps, arguments.out, arguments.data_root, results)
+    except FileExistsError as error:
+        sys.exit(str(error))
     files = list(arguments.out.iterdir())
     size = sum(file.stat().st_size for file in files) / 1e6
     print(f"{count} runs in {len(files)} files, {size:.0f} MB: {arguments.out}")

@@ -4,6 +4,7 @@
 
 All files of the pack lie in the folder of this script. Needs Python 3.11 with torch, numpy, scipy, pandas
 and scikit-learn. Results are left in ``home/``, as zip files small enough to carry; run it again to go on.
+Runs that failed are left alone then, unless ``--retry-failed`` asks for them.
 """
 
 import argparse
@@ -76,6 +77,7 @@ def decode(path: Path, out: np.ndarray) -> None:
 def unpack_data(entry: dict[str, Any], folder: Path, work: Path) -> None:
     """Lay out the tables of a data set and its store, and enter the store into the cache."""
     from ecgkit.datasets import SOURCES, store
+    from ecgkit.files import atomic_write
 
     name, rate = entry["name"], entry["sampling_rate_hz"]
     root, made = work / "data" / name, work / "made" / name
@@ -89,8 +91,11 @@ def unpack_data(entry: dict[str, Any], folder: Path, work: Path) -> None:
         for member in archive.namelist():
             kind, _, rest = member.partition("/")
             target = (made if kind == "store" else root) / rest
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(archive.read(member))
+            content = archive.read(member)
+            # Another rate of the set may have brought the table: a store is known by the times of its tables.
+            if not target.exists() or target.read_bytes() != content:
+                with atomic_write(target, "wb") as file:
+                    file.write(content)
     signals = np.lib.format.open_memmap(
         made / "signals.npy", mode="w+", dtype=np.int16, shape=tuple(entry["shape"])
     )
@@ -115,8 +120,9 @@ def unpack_data(entry: dict[str, Any], folder: Path, work: Path) -> None:
 
 def collect(results: Path, home: Path) -> int:
     """Zip the finished records with their predictions; list the failures. Returns the number of records."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)
+    for old in home.glob("results-*.zip"):
+        old.unlink()
     count, number, failures = 0, 0, []
     archive = zipfile.ZipFile(home / "results-00.zip", "w")
     for path in sorted(results.glob("*/*.json")):
@@ -143,6 +149,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, required=True, help="time limit, unpacking included")
     parser.add_argument("--workers", type=int, default=1, help="runs at the same time on the GPU")
     parser.add_argument("--threads", type=int, help="CPU threads per run; default: the cores shared out")
+    parser.add_argument("--retry-failed", action="store_true", help="do runs again that failed before")
     parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder to unpack to")
     parser.add_argument(
@@ -178,6 +185,7 @@ def main() -> None:
         workers=arguments.workers,
         options={"device": arguments.device, "threads": threads},
         minutes=arguments.minutes - (time.monotonic() - begun) / 60,
+        retry_failed=arguments.retry_failed,
         display=Lines(),
     )
     count = collect(results, arguments.home)
