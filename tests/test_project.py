@@ -56,6 +56,18 @@ def test_ci_covers_the_versions_of_python_that_the_package_takes() -> None:
     assert ci["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
 
 
+def test_the_book_is_published_from_tags_only() -> None:
+    publish = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text())
+    assert publish[True] == {"push": {"tags": ["v*"]}}  # YAML reads the key `on` as true
+
+
+def test_the_weekly_run_on_colab_installs_the_checkout() -> None:
+    """In a container github.workspace is a path of the host; in the checkout ecgkit needs no install."""
+    text = (ROOT / ".github/workflows/colab-weekly.yml").read_text()
+    assert "github.workspace" not in text
+    assert 'ECGKIT_COLAB_SOURCE="$GITHUB_WORKSPACE"' in text and "--cwd /content" in text
+
+
 def test_licences() -> None:
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
     assert "CC-BY-4.0" in (ROOT / "LICENSE-text.md").read_text()
@@ -129,6 +141,57 @@ def test_the_first_cell_installs_ecgkit_on_colab_and_nothing_else(tmp_path: Path
     assert str(site) in done.stdout
     assert "No GPU is on" in done.stdout
     assert {p.name for p in site.iterdir()} - before == {"ecgkit", f"ecgkit-{ecgkit.__version__}.dist-info"}
+
+
+def claim_installed(site: Path, name: str, version: str, requires: str = "") -> None:
+    """Metadata as pip leaves it, without the package itself."""
+    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}")
+    (info / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    (info / "RECORD").touch()
+
+
+def offer_wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
+    """An empty wheel for `pip install --find-links`."""
+    claim_installed(folder / f"{name}-{version}", name, version, requires)
+    archive = shutil.make_archive(str(folder / f"{name}-{version}"), "zip", folder / f"{name}-{version}")
+    Path(archive).rename(folder / f"{name}-{version}-py3-none-any.whl")
+
+
+@pytest.mark.slow
+def test_the_first_cell_leaves_the_pandas_of_colab(tmp_path: Path, wheel: Path) -> None:
+    """Colab needs its pandas 2.2.2. The newest wfdb wants a newer one: take an older wfdb."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    from bookinfo import colab_install_cell
+
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    site = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    for requirement in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["chapters"]]:
+        name, lowest = requirement.split(">=")
+        if name != "wfdb":
+            claim_installed(site, name, "2.2.2" if name == "pandas" else lowest)
+    (site / "google" / "colab").mkdir(parents=True)
+    (site / "google" / "colab" / "__init__.py").touch()
+    (site / "torch.py").write_text("class cuda:\n    is_available = staticmethod(lambda: True)\n")
+    offered = tmp_path / "offered"
+    offer_wheel(offered, "pandas", "3.0.0")
+    offer_wheel(offered, "wfdb", "4.1.2", "Requires-Dist: pandas>=1.3\n")
+    offer_wheel(offered, "wfdb", "4.3.1", "Requires-Dist: pandas>=2.2.3\n")
+    environment = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(offered), "PATH": "/usr/bin:/bin"}
+    environment |= {"ECGKIT_COLAB_SOURCE": str(wheel), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+    def run(*arguments: str) -> str:
+        command = [str(python), *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "pandas-3.0.0" in run("-m", "pip", "install", "--dry-run", str(wheel))  # what the cell prevents
+    run("-c", colab_install_cell())
+    listed = run("-m", "pip", "list", "--format", "freeze").splitlines()
+    assert {"pandas==2.2.2", "wfdb==4.1.2", f"ecgkit=={ecgkit.__version__}"} <= set(listed)
 
 
 def test_the_first_cell_does_nothing_elsewhere(tmp_path: Path) -> None:

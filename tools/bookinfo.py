@@ -14,6 +14,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
     source = os.environ.get("ECGKIT_COLAB_SOURCE", "/content/ecg-book")
@@ -21,7 +22,16 @@ if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab
         clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", "{tag}"]
         subprocess.run([*clone, "{repository}", source], check=True)
     if importlib.util.find_spec("ecgkit") is None:
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source + "[chapters]"], check=True)
+        held = []  # what Colab has stays at Colab's version
+        for name in ("torch", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "protobuf"):
+            try:
+                held.append(f"{{name}}=={{version(name)}}")
+            except PackageNotFoundError:
+                pass
+        with open("held.txt", "w") as file:
+            file.write("\\n".join(held))
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", "held.txt"]
+        subprocess.run([*pip, source + "[chapters]"], check=True)
         importlib.invalidate_caches()
     os.environ.setdefault("ECGKIT_RESULTS", os.path.join(source, "results"))
     import torch
