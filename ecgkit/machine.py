@@ -4,12 +4,20 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import ecgkit
 
-__all__ = ["commit", "device_name", "peak_memory_mib", "processor_name", "versions"]
+__all__ = [
+    "commit",
+    "device_name",
+    "peak_memory_mib",
+    "processor_name",
+    "reset_peak_memory",
+    "versions",
+]
 
 _PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn")
 
@@ -37,12 +45,31 @@ def device_name(kind: str) -> str:
     return processor_name() + (" (MPS)" if kind == "mps" else "")
 
 
+def reset_peak_memory(kind: str) -> None:
+    """Let `peak_memory_mib` count from now on: on the card for "cuda", else where the system is Linux."""
+    if kind == "cuda":
+        import torch
+
+        torch.cuda.init()  # without it the next call fails in a process that has not used the card
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):  # no Linux, or not allowed: the peak is then that of the whole process
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory_mib(kind: str) -> float | None:
-    """Most memory used so far in MiB: on the card for "cuda", else by this process. None where unknown."""
+    """Most memory used in MiB, on the card for "cuda", else by this process; None where unknown.
+
+    It counts from the last `reset_peak_memory`, or from the start of the process where that cannot be done.
+    """
     if kind == "cuda":
         import torch
 
         return torch.cuda.max_memory_allocated() / 2**20
+    with suppress(OSError):  # Linux; getrusage would also count what was reset, and processes before this one
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
     try:
         import resource
     except ImportError:  # Windows
@@ -67,13 +94,20 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Commit of the source, "+changes" if files differ from it; ``$ECGKIT_COMMIT`` where there is no git."""
+    """Commit of the source, "+changes" if files differ from it.
+
+    ``$ECGKIT_COMMIT`` says it where it is set, else git, if these very files are in a repository: an ecgkit
+    that is installed inside another project does not take that project's commit. Else it is "unknown".
+    """
+    if said := os.environ.get("ECGKIT_COMMIT"):
+        return said
     folder = Path(ecgkit.__file__).parent
     try:
+        _git(folder, "ls-files", "--error-unmatch", "__init__.py")
         head = _git(folder, "rev-parse", "HEAD")
         return head + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.SubprocessError):
-        return os.environ.get("ECGKIT_COMMIT", "unknown")
+        return "unknown"
 
 
 def _git(folder: Path, *words: str) -> str:

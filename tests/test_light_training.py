@@ -136,7 +136,8 @@ def test_other_networks_and_unknown_settings_are_errors(data) -> None:
 
 def test_the_sources_left_out_are_tested_on_and_no_other(data) -> None:
     run = Run("t", "cpsc2018", "1", "scored2021", "light_resnet18/E18", "thesis", "quick", 0, params={})
-    parts = source_parts(run, replace(SMALL, sources=("cpsc2018_extra", "georgia", "ptbxl")))
+    parts, origins = source_parts(run, replace(SMALL, sources=("cpsc2018_extra", "georgia", "ptbxl")))
+    assert set(origins) == {"cpsc2018", "cpsc2018_extra", "georgia", "ptbxl"}
     assert set(parts.test.meta["source"]) == {"cpsc2018", "cpsc2018_extra"}
     assert set(parts.train.meta["source"]) == {"georgia", "ptbxl"} >= set(parts.validation.meta["source"])
     assert set(parts.validation.meta["fold"]) == {9} and 9 not in set(parts.train.meta["fold"])

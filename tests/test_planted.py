@@ -14,10 +14,11 @@ from ecgkit.datasets.primary import single_label
 from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.evaluation import bootstrap, class_aucs, macro_auc
 from ecgkit.experiments.check import check_record
-from ecgkit.experiments.planted import SUSPECT, Watch, detection_table, flags, removal
+from ecgkit.experiments.planted import detection_table, flags, removal
 from ecgkit.experiments.results import load, load_tables
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.runner import execute
+from ecgkit.experiments.watch import SUSPECT, Watch
 from ecgkit.explain import grad_cam
 from ecgkit.models import create
 from ecgkit.training import Scaler, to_device

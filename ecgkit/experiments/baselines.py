@@ -1,5 +1,6 @@
 """The methods without a network: the naive one, and Wavelet+NN."""
 
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ def wavelet_nn(
 ) -> Outcome:
     """Wavelet statistics and one hidden layer, whose weight decay is chosen on the validation fold.
 
-    Parameters of the run: `wavelet` (default db4), `hidden` (default 128), `epochs` (default 30).
+    Parameters of the run: `wavelet` (default db4), `hidden` (default 128), `epochs` (default 30). A run that
+    is stopped begins anew.
 
     Source:
         PTB-XL benchmark, Appendix I. The paper does not give the width of the hidden layer.
@@ -42,9 +44,11 @@ def wavelet_nn(
     from sklearn.preprocessing import StandardScaler
 
     settings = {"wavelet": "db4", "hidden": 128, "epochs": 30, **run.params}
+    begin = time.perf_counter()
     features = [_features(part, settings["wavelet"]) for part in (parts.train, parts.validation, parts.test)]
     standard = StandardScaler().fit(features[0])
     train, validation, test = (standard.transform(x).clip(-10, 10) for x in features)
+    prepared = time.perf_counter()
     curve: list[dict[str, float]] = []
     best_auc, scores = -1.0, np.zeros(parts.test.labels.shape)
     decays = (1e-4, 1e-2, 1.0)
@@ -65,7 +69,8 @@ def wavelet_nn(
         if progress is not None:
             progress(step, len(decays))
     passes = settings["epochs"] * len(parts.train) * len(decays)
-    return Outcome(scores, settings, curve, passes)
+    seconds = {"features": prepared - begin, "train": time.perf_counter() - prepared}
+    return Outcome(scores, settings, curve, passes, seconds)
 
 
 def _features(part: ECGDataset, wavelet: str) -> np.ndarray:

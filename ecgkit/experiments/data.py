@@ -8,7 +8,7 @@ from ecgkit.datasets.cards import CARDS
 from ecgkit.errors import DataNotFoundError
 from ecgkit.experiments.run import Run
 
-__all__ = ["load_for", "require_whole"]
+__all__ = ["load_for", "origin", "require_whole"]
 
 _ENOUGH = 0.99  # a few records may be unreadable as they were published
 
@@ -28,6 +28,11 @@ def load_for(run: Run, name: str, task: str | None, root: Path | None = None) ->
     dataset = datasets.load(name, root=root, task=task, sampling_rate_hz=run.sampling_rate_hz)
     require_whole(dataset, run.protocol)
     return dataset
+
+
+def origin(dataset: ECGDataset) -> dict[str, str]:
+    """What a record says of a data set: its version and its fingerprint."""
+    return {"version": dataset.version, "fingerprint": dataset.fingerprint}
 
 
 def require_whole(dataset: ECGDataset, protocol: str) -> None:

@@ -17,10 +17,10 @@ import torch
 from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.evaluation import macro_auc, paired_bootstrap
-from ecgkit.experiments.outcome import Outcome, Parts, Progress
+from ecgkit.experiments.outcome import Outcome, Parts, Progress, total_seconds
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import train_config
-from ecgkit.training import TrainConfig, fit_scaler, predict, to_device, train_classifier
+from ecgkit.training import TrainConfig, Training, fit_scaler, predict, to_device, train_classifier
 from ecgkit.transfer.tasks import join
 
 __all__ = ["Crossover", "crossover", "leakage"]
@@ -105,14 +105,12 @@ def leakage(
     whole = join([parts.train, parts.validation, parts.test])
     drawn = crossover(whole.meta["patient"].to_numpy(), run.seed)
     test, validation = whole.subset(drawn.test), whole.subset(drawn.validation)
-    scores, curve, samples = {}, [], 0
+    scores, trainings = {}, []
     for number, (name, rows) in enumerate((("a", drawn.train_a), ("b", drawn.train_b))):
-        found, entries, used = _one(
+        scores[name], done = _one(
             run, whole.subset(rows), validation, test, config, device, checkpoint.with_name(f"{name}.pt")
         )
-        scores[name] = found
-        curve += [{**entry, "network": float(number)} for entry in entries]
-        samples += used
+        trainings.append(done)
         if progress is not None:
             progress(number + 1, 2)
     first = drawn.first[:, None]
@@ -122,8 +120,9 @@ def leakage(
     return Outcome(
         scores=unknown,
         config={**asdict(config), "train_records": len(drawn.train_a), "test_patients": len(drawn.test)},
-        curve=curve,
-        samples_backprop=samples,
+        curve=[{**entry, "network": float(n)} for n, done in enumerate(trainings) for entry in done.curve],
+        samples_backprop=sum(done.samples_backprop for done in trainings),
+        seconds=total_seconds(done.seconds for done in trainings),
         parts=Parts(whole.subset(drawn.train_a), validation, test),
         values={"leak": {"point": gap.difference, "low": gap.low, "high": gap.high}},
         intervals="leak: paired bootstrap over test patients, 1000 draws, 95 %",
@@ -147,13 +146,12 @@ def _one(
     config: TrainConfig,
     device: torch.device,
     checkpoint: Path,
-) -> tuple[np.ndarray, list[dict[str, float]], int]:
-    """Scores of one network for the test records, its learning curve, and the windows it was trained on."""
+) -> tuple[np.ndarray, Training]:
+    """Scores of one network for the test records, and what its training left behind."""
     scaler = fit_scaler(train)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)  # both networks begin with the same weights
         model = models.create(run.model, leads=len(train.leads), classes=len(train.classes)).to(device)
     data, held_out, judged = (to_device(part, device) for part in (train, validation, test))
     done = train_classifier(model, data, held_out, scaler, config, run.seed, checkpoint)
-    scores = predict(model, judged, scaler, config.window_s, bf16=config.bf16)
-    return scores, done.curve, done.samples_backprop
+    return predict(model, judged, scaler, config.window_s, bf16=config.bf16), done

@@ -9,7 +9,7 @@ from ecgkit import datasets, models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.sources import pooled, scored_2021
 from ecgkit.datasets.splits import leave_one_source_out
-from ecgkit.experiments.data import load_for
+from ecgkit.experiments.data import load_for, origin
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import check_known
@@ -33,12 +33,21 @@ def light_config(run: Run) -> LightConfig:
     return LightConfig(**{**settings, "sources": tuple(settings.get("sources", ()))})
 
 
-def source_parts(run: Run, config: LightConfig) -> Parts:
+def source_parts(
+    run: Run, config: LightConfig, root: Path | None = None
+) -> tuple[Parts, dict[str, dict[str, str]]]:
     """Training on some sources, testing on others: the run's data set and those of its group are left out.
 
     All records of the sources left out are for testing; of the others, fold 9 is for validation and the rest
-    for training. Labels are the 26 classes that the Challenge of 2021 scored. The data sets are looked for in
-    ``$ECGKIT_DATA``.
+    for training. Labels are the 26 classes that the Challenge of 2021 scored.
+
+    Args:
+        run: The run; its data set is one of the sources left out.
+        config: Its settings, with the other sources.
+        root: Folder of the data sets; see `ecgkit.datasets.load`.
+
+    Returns:
+        The parts, and version and fingerprint of every source.
 
     Raises:
         DataNotFoundError: If one of the sources is not there.
@@ -49,18 +58,20 @@ def source_parts(run: Run, config: LightConfig) -> Parts:
     """
     names = (run.dataset, *config.sources)
     split = next(s for s in leave_one_source_out(names) if run.dataset in s.test)
+    origins = {}
 
     def load(names: tuple[str, ...]) -> ECGDataset:
         found = []
         for name in names:
             task = "scored2021" if "scored2021" in datasets.SOURCES[name].tasks else None
-            dataset = load_for(run, name, task)
+            dataset = load_for(run, name, task, root)
+            origins[name] = origin(dataset)
             found.append(prepare_light(scored_2021(dataset).labelled(), config))
         return pooled(found)
 
     rest = load(split.train)
     fold = rest.meta["fold"].to_numpy()
-    return Parts(rest.subset(fold != 9), rest.subset(fold == 9), load(split.test))
+    return Parts(rest.subset(fold != 9), rest.subset(fold == 9), load(split.test)), origins
 
 
 def thesis(
@@ -78,8 +89,9 @@ def thesis(
         Lightweight ResNet-18 (Ahmed, 2025), chapter 3.
     """
     config = light_config(run)
+    origins: dict[str, dict[str, str]] = {}
     if config.sources:
-        parts = source_parts(run, config)
+        parts, origins = source_parts(run, config, parts.root)
     else:
         kept = parts.train.subset(parts.train.meta["fold"].to_numpy() <= config.train_folds)
         parts = Parts(*(prepare_light(part, config) for part in (kept, parts.validation, parts.test)))
@@ -112,4 +124,5 @@ def thesis(
         seconds=done.seconds,
         metrics=METRICS,
         parts=parts,
+        sources=origins,
     )

@@ -9,6 +9,7 @@ are three kinds, named by the parameter `source`:
 - "untrained": random weights, a control that knows nothing of any ECG.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,12 +22,21 @@ from ecgkit import datasets
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.challenge import MELEP_SECONDS, first_seconds
 from ecgkit.evaluation import f1, mean_interval
-from ecgkit.experiments.data import load_for
-from ecgkit.experiments.outcome import Outcome, Parts, Progress
+from ecgkit.experiments.data import load_for, origin
+from ecgkit.experiments.outcome import Outcome, Parts, Progress, total_seconds
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import check_known
 from ecgkit.models.heads import Classifier
-from ecgkit.training import DeviceData, Scaler, TrainConfig, fit_scaler, predict, to_device, train_classifier
+from ecgkit.training import (
+    DeviceData,
+    Scaler,
+    TrainConfig,
+    Training,
+    fit_scaler,
+    predict,
+    to_device,
+    train_classifier,
+)
 from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
 from ecgkit.transfer.choice import correlation
 from ecgkit.transfer.finetune import (
@@ -132,8 +142,9 @@ def pretrain(
     scaler: Scaler,
     config: TrainConfig,
     seed: int,
-) -> tuple[Classifier, list[dict[str, float]], int]:
-    """A network trained on a source task; returns it, its learning curve, and the windows trained on.
+    checkpoint: Path | None = None,
+) -> tuple[Classifier, list[dict[str, float]], Training]:
+    """A network trained on a source task; returns it, its learning curve, and all that its training left.
 
     Args:
         name: Name for `models.create`.
@@ -143,10 +154,11 @@ def pretrain(
         scaler: From the records of `source`.
         config: How to train.
         seed: Of the first weights and of training.
+        checkpoint: File to go on from when it is there, and to write after every epoch.
     """
     model = fresh(name, options, source, seed)
-    done = train_classifier(model, source, held_out, scaler, config, seed)
-    return model, done.curve, done.samples_backprop
+    done = train_classifier(model, source, held_out, scaler, config, seed, checkpoint)
+    return model, done.curve, done
 
 
 def fresh(name: str, options: Mapping[str, int], like: DeviceData, seed: int) -> Classifier:
@@ -168,17 +180,23 @@ def fold_row(
 ) -> tuple[dict[str, Any], FineTuning]:
     """All scores of a source for a target task, then the F1 that fine-tuning it gives.
 
-    Scores read training and validation part, never the test part.
+    Scores read training and validation part, never the test part. Their time is a phase beside those of
+    fine-tuning.
     """
+    start = time.perf_counter()
     learning = select(pool, task.learning, task.labels)
     probabilities, features = source_outputs(model, learning, scaler, config.bf16)
     labels = learning.labels.cpu().numpy().astype(int)
+    scores = all_scores(probabilities, features, labels)
+    per_label_melep = np.atleast_1d(melep(probabilities, labels, per_label=True))
+    scored = time.perf_counter() - start
     train, validation, test = (
         select(pool, rows, task.labels) if len(rows) else None
         for rows in (task.train, task.validation, task.test)
     )
     assert train is not None and test is not None
     done = fine_tune(new_head(model, len(task.labels), seed), train, validation, test, scaler, config, seed)
+    done.seconds["score"] = scored
     chosen = done.validated if validation is not None else done.best
     truth = test.labels.cpu().numpy().astype(int)
     per_label = [
@@ -189,8 +207,8 @@ def fold_row(
         "n_labels": len(task.labels),
         "records": len(learning) + len(test),
         "prevalences": [round(float(p), 6) for p in labels.mean(axis=0)],
-        **all_scores(probabilities, features, labels),
-        "melep_per_label": [float(v) for v in np.atleast_1d(melep(probabilities, labels, per_label=True))],
+        **scores,
+        "melep_per_label": [float(v) for v in per_label_melep],
         "f1_last": done.f1_test[-1],
         "f1_best": done.f1_test[done.best],
         "f1_validated": done.f1_test[chosen] if validation is not None else None,
@@ -206,34 +224,38 @@ def fold_row(
 def melep_folds(
     run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
 ) -> Outcome:
-    """Scores and fine-tuned F1 of one source on many target tasks; goes on after the last finished fold.
+    """Scores and fine-tuned F1 of one source on many target tasks.
+
+    A stopped run goes on after the last epoch of pre-training, or after the last finished fold.
 
     Source:
         MELEP (Nguyen et al., 2024), sections 3.1-3.3.
     """
     settings = FoldSettings.of(run.params)
-    source, held_out, pool_set, columns, classes = _data(run, parts, settings)
+    other = None
+    if settings.source in datasets.names():
+        other = load_for(run, settings.source, _other_task(settings.source), parts.root)
+    source, held_out, pool_set, columns, classes = _data(parts, settings, other)
     scaler = fit_scaler(source)
     pool, learned, judged = (to_device(part, device) for part in (pool_set, source, held_out))
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, device)
-        model = fresh(run.model, settings.options, learned, run.seed)
-        model.load_state_dict(state["model"])
+    if settings.source == "untrained":
+        model, before = fresh(run.model, settings.options, learned, run.seed), Training()
     else:
-        model = fresh(run.model, settings.options, learned, run.seed)
-        curve: list[dict[str, float]] = []
-        samples = 0
-        if settings.source != "untrained":
-            model, curve, samples = pretrain(
-                run.model, settings.options, learned, judged, scaler, settings.pre_training, run.seed
-            )
-        found = predict(model, judged, scaler, float(MELEP_SECONDS), bf16=settings.bf16)
-        state = {
-            "rows": [],
-            "curve": curve,
-            "samples": samples,
-            "source_f1": weighted_f1(judged.labels.cpu().numpy().astype(int), found),
-        }
+        model, _, before = pretrain(
+            run.model,
+            settings.options,
+            learned,
+            judged,
+            scaler,
+            settings.pre_training,
+            run.seed,
+            checkpoint.with_name("source.pt"),
+        )
+    found = predict(model, judged, scaler, float(MELEP_SECONDS), bf16=settings.bf16)
+    source_f1 = weighted_f1(judged.labels.cpu().numpy().astype(int), found)
+    state: dict[str, Any] = {"rows": [], "samples": 0, "seconds": {}}
+    if checkpoint.exists():
+        state = load_checkpoint(checkpoint)
     tasks = sample_tasks(
         pool_set.labels,
         pool_set.meta["patient"].to_numpy(),
@@ -251,25 +273,28 @@ def melep_folds(
         names = " ".join(classes[k] for k in tasks[fold].labels)
         state["rows"].append({"fold": fold, "labels": names, **row})
         state["samples"] += done.samples_backprop
-        save_checkpoint(checkpoint, {**state, "model": model.state_dict()})
+        state["seconds"] = total_seconds([state["seconds"], done.seconds])
+        save_checkpoint(checkpoint, state)
         if progress is not None:
             progress(fold + 1, settings.folds)
     return Outcome(
         scores=None,
         config={
             **asdict(settings),
-            "source_f1": state["source_f1"],
+            "source_f1": source_f1,
             "source_labels": list(source.classes),
             "source_records": len(source),
             "pool_records": len(pool_set),
             "target_labels": [classes[k] for k in columns],
             "parameters": sum(p.numel() for p in model.parameters()),
         },
-        curve=state["curve"],
-        samples_backprop=state["samples"],
-        values=_values(state["rows"], state["source_f1"]),
+        curve=before.curve,
+        samples_backprop=before.samples_backprop + state["samples"],
+        seconds=total_seconds([before.seconds, state["seconds"]]),
+        values=_values(state["rows"], source_f1),
         intervals="correlations: Fisher's, which takes folds to be independent; means: Student's t, folds",
         table=state["rows"],
+        sources={} if other is None else {settings.source: origin(other)},
     )
 
 
@@ -297,13 +322,15 @@ def _values(rows: list[dict[str, Any]], source_f1: float) -> dict[str, dict[str,
 
 
 def _data(
-    run: Run, parts: Parts, settings: FoldSettings
+    parts: Parts, settings: FoldSettings, other: ECGDataset | None
 ) -> tuple[ECGDataset, ECGDataset, ECGDataset, np.ndarray, tuple[str, ...]]:
-    """Source records, held-out source records, target pool, its columns to draw from, its classes."""
+    """Source records, held-out source records, target pool, its columns to draw from, its classes.
+
+    The source is the data set `other`, or else a part of the run's own.
+    """
     whole = [whole_records(part) for part in (parts.train, parts.validation, parts.test)]
     classes = whole[0].classes
-    if settings.source in datasets.names():
-        other = load_for(run, settings.source, _other_task(settings.source))
+    if other is not None:
         train, _, held_out = (whole_records(part) for part in other.labelled().split())
         pool = join(whole)
     else:
@@ -314,7 +341,7 @@ def _data(
         later = whole[0].subset(whole[0].meta["fold"].to_numpy() > SOURCE_FOLDS)
         pool = join([later, *whole[1:]])
     allowed = statement_group(classes, settings.targets) if settings.targets else np.ones(len(classes), bool)
-    if settings.source not in (*datasets.names(), "untrained"):
+    if other is None and settings.source != "untrained":
         allowed = allowed & ~statement_group(classes, settings.source)
     columns = np.intersect1d(frequent_labels(pool.labels, settings.min_positives), np.flatnonzero(allowed))
     return train, held_out, pool, columns, classes

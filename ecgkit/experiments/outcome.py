@@ -1,25 +1,30 @@
 """What a method of a run gets and what it returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ecgkit.datasets.base import ECGDataset
 
-__all__ = ["Outcome", "Parts", "Progress"]
+__all__ = ["Outcome", "Parts", "Progress", "total_seconds"]
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The three parts of a data set. Methods may look at the labels of the first two only."""
+    """The three parts of a data set. Methods may look at the labels of the first two only.
+
+    A method that needs another data set too loads it from `root`, the folder of the run's data.
+    """
 
     train: ECGDataset
     validation: ECGDataset
     test: ECGDataset
+    root: Path | None = field(default=None, kw_only=True)
 
 
 @dataclass
@@ -31,7 +36,7 @@ class Outcome:
         config: All settings, including those that the run did not name.
         curve: One entry per epoch.
         samples_backprop: Windows that went through a backward pass.
-        seconds: Wall-clock by phase.
+        seconds: Wall-clock by phase; of a resumed run, with that of earlier processes.
         metrics: Functions of `ecgkit.evaluation` that the run is judged by.
         parts: The parts with the labels that were learned, where these are not the task's own.
         accounting: Counts and costs of training on less data, for methods that do.
@@ -39,6 +44,7 @@ class Outcome:
         intervals: How the intervals of `values` were made.
         table: Rows of plain values that the result consists of, where `scores` do not hold it.
         learned_scores: Scores for the records of "train" and "validation", where a later table needs them.
+        sources: Version and fingerprint of each data set that the method itself loaded.
     """
 
     scores: np.ndarray | None
@@ -53,3 +59,17 @@ class Outcome:
     intervals: str = ""
     table: list[dict[str, Any]] = field(default_factory=list)
     learned_scores: dict[str, np.ndarray] = field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def total_seconds(trainings: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Wall-clock by phase of several trainings together.
+
+    >>> total_seconds([{"train": 2.0, "validate": 0.5}, {"train": 1.0, "score": 0.25}])
+    {'train': 3.0, 'validate': 0.5, 'score': 0.25}
+    """
+    total: dict[str, float] = {}
+    for seconds in trainings:
+        for phase, spent in seconds.items():
+            total[phase] = total.get(phase, 0.0) + spent
+    return total

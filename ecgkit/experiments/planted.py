@@ -1,13 +1,12 @@
 """Does a score find bad training records? Wrong labels and noise are planted, and the network is watched."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
@@ -18,22 +17,14 @@ from ecgkit.evaluation import macro_auc, resample_counts
 from ecgkit.evaluation.resampled import fast_evaluator
 from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.run import Run
-from ecgkit.explain import (
-    feature_cam,
-    feature_cam_plus,
-    gini,
-    integrated_gradients,
-    map_entropy,
-    upsample,
-)
+from ecgkit.experiments.watch import SUSPECT, Watch, integrated_gradients_focus
 from ecgkit.models.heads import Classifier
-from ecgkit.training import Scaler, fit_scaler, selection, to_device
-from ecgkit.training.data import DeviceData
-from ecgkit.training.selection import Decision, SelectionConfig, focus_score, reliability, scale
+from ecgkit.training import fit_scaler, selection, to_device
+from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
+from ecgkit.training.selection import Decision, SelectionConfig
 
 __all__ = [
     "FLAGS",
-    "SUSPECT",
     "Watch",
     "detection_table",
     "flags",
@@ -43,98 +34,6 @@ __all__ = [
 ]
 
 FLAGS = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems")
-
-_QUANTILES = (0.5, 0.8, 0.95, 0.99)
-SUSPECT = {
-    **reliability.SUSPECT,
-    "focus": -1,
-    **{f"focus, q = {q}": -1 for q in _QUANTILES},
-    "focus, coarse map": -1,
-    "focus, labelled class": -1,
-    "focus, Grad-CAM++": -1,
-    "focus, Integrated Gradients": -1,
-    "map entropy": 1,
-    "map Gini": -1,
-    "chance": 1,
-}
-"""Scores: 1 where a high value makes a sample suspect, -1 where a low one does. "focus" is that of ERTS."""
-
-
-@dataclass
-class Watch:
-    """What a network says of each of N training records at the end of every epoch.
-
-    Attributes:
-        data: The training records, with the labels that are trained on.
-        scaler: The one of the training.
-        bf16: Whether the network works in bfloat16.
-        logits: One array (N, K) per epoch.
-        maps: For each score of an explanation map, one array (N,) per epoch.
-    """
-
-    data: DeviceData
-    scaler: Scaler
-    bf16: bool = False
-    logits: list[np.ndarray] = field(default_factory=list)
-    maps: dict[str, list[np.ndarray]] = field(default_factory=dict)
-
-    @torch.no_grad()
-    def look(self, model: Classifier, batch_size: int = 128) -> None:
-        """Record one epoch: whole records, in evaluation mode. The model is set back."""
-        was_training = model.training
-        model.eval()
-        logits: list[Tensor] = []
-        maps: dict[str, list[Tensor]] = {}
-        for first in range(0, len(self.data), batch_size):
-            x = self.scaler(self.data.signals[first : first + batch_size], self.data.mv_per_unit)
-            labels = self.data.labels[first : first + batch_size].argmax(dim=1)
-            with torch.autocast(self.data.device.type, torch.bfloat16, enabled=self.bf16):
-                features = model.body(x)
-                logits.append(model.head(features).float())
-            for name, values in _map_scores(model, features, labels, x.shape[-1]).items():
-                maps.setdefault(name, []).append(values)
-        model.train(was_training)
-        self.logits.append(torch.cat(logits).cpu().numpy())
-        for name, parts in maps.items():
-            self.maps.setdefault(name, []).append(torch.cat(parts).float().cpu().numpy())
-
-    def scores(self) -> dict[str, np.ndarray]:
-        """All scores by the names in `SUSPECT`, each (N,); those of maps are means over the epochs."""
-        truth = self.data.labels.argmax(dim=1).cpu().numpy()
-        found = reliability.dynamics(np.stack(self.logits), truth)
-        found |= {name: np.stack(epochs).mean(axis=0) for name, epochs in self.maps.items()}
-        return found | {"chance": np.random.default_rng(0).random(len(truth))}
-
-
-def _map_scores(model: Classifier, features: Tensor, labels: Tensor, samples: int) -> dict[str, Tensor]:
-    coarse = feature_cam(model.head, features)
-    cam = scale(upsample(coarse, samples))
-    labelled = scale(upsample(feature_cam(model.head, features, labels), samples))
-    plus = scale(upsample(feature_cam_plus(model.head, features), samples))
-    return {
-        "focus": focus_score(cam),
-        **{f"focus, q = {q}": focus_score(cam, q) for q in _QUANTILES},
-        "focus, coarse map": focus_score(scale(coarse)),
-        "focus, labelled class": focus_score(labelled),
-        "focus, Grad-CAM++": focus_score(plus),
-        "map entropy": map_entropy(cam),
-        "map Gini": gini(cam),
-    }
-
-
-def integrated_gradients_focus(
-    model: Classifier, data: DeviceData, scaler: Scaler, rows: np.ndarray, steps: int = 16
-) -> np.ndarray:
-    """Focus of Integrated Gradients for some records, shape (len(rows),).
-
-    The predicted class is explained; a map is the sum over the leads of the absolute attributions.
-    """
-    found = [np.zeros(0, np.float32)]
-    for part in torch.as_tensor(rows, device=data.device).split(64):
-        x = scaler(data.signals[part], data.mv_per_unit)
-        attribution = integrated_gradients(model, x, steps=steps)
-        found.append(focus_score(scale(attribution.abs().sum(dim=1))).cpu().numpy())
-    return np.concatenate(found)
 
 
 def flags(dataset: ECGDataset) -> dict[str, np.ndarray]:
@@ -279,7 +178,7 @@ def planted(
     focus for whatever was planted, among the uncertain records (mean probability of the label below tau);
     ``confidence_auc``, that of this probability itself; and, with a filter, what it removed (see `removal`).
     Its table is `detection_table`. The test records have nothing planted, so the scores say what the filter
-    is worth. A run that is stopped begins anew.
+    is worth.
 
     Parameters of the run: those of the selection method, of the network and of `SelectionConfig`, and
     selector (default "full_data"), folds (of training, default 8), wrong_labels and noise (shares, default
@@ -312,9 +211,25 @@ def planted(
     model.to(device)
     watch = Watch(train, scaler, config.bf16)
     candidates, removed = (np.zeros(len(train), np.int64) for _ in range(2))
+    saved = checkpoint.with_name("training.pt")
+    saved.unlink(missing_ok=True)  # without what was watched in its last epoch it is of no use
+    if checkpoint.exists():
+        state = load_checkpoint(checkpoint)
+        save_checkpoint(saved, state["training"])
+        watch.restore(state["watch"])
+        candidates, removed = (state[name].numpy() for name in ("candidates", "removed"))
 
     def on_epoch(entry: dict[str, float]) -> None:
         watch.look(model)
+        save_checkpoint(
+            checkpoint,
+            {
+                "training": load_checkpoint(saved),
+                "watch": watch.state(),
+                "candidates": torch.from_numpy(candidates),
+                "removed": torch.from_numpy(removed),
+            },
+        )
         if progress is not None:
             progress(int(entry["epoch"]), config.epochs)
 
@@ -325,7 +240,7 @@ def planted(
         removed[rows[proposed & ~stays]] += 1
 
     done = selection.train_with_selection(
-        model, train, validation, scaler, config, selector, run.seed, None, on_epoch, on_select
+        model, train, validation, scaler, config, selector, run.seed, saved, on_epoch, on_select
     )
     scores = watch.scores()
     if settings.ig_records:
@@ -343,7 +258,7 @@ def planted(
         config={**asdict(config), **asdict(scaler), **asdict(settings), "selection": repr(selector)},
         curve=done.curve,
         samples_backprop=done.count.backprop,
-        seconds=done.seconds,
+        seconds={**done.seconds, "watch": watch.seconds},
         metrics=("single_label_f1", "single_label_accuracy", "macro_auc"),
         parts=parts,
         values=values,

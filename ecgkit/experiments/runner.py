@@ -45,7 +45,7 @@ def execute(
     Args:
         run: What to do.
         results: The results folder.
-        data_root: Folder of the data; see `ecgkit.datasets.load`.
+        data_root: Folder of all the run's data; see `ecgkit.datasets.load`.
         device: "auto", "cpu", "cuda" or "mps".
         threads: CPU threads; None leaves torch's choice.
         progress: Called with the steps done and the steps in all.
@@ -65,6 +65,7 @@ def execute(
     if threads is not None:
         torch.set_num_threads(threads)
     chosen = choose_device(device)
+    machine.reset_peak_memory(chosen.type)  # a worker may have done other runs before
     begin = time.perf_counter()
     parts = _parts(run, data_root)
     loaded = time.perf_counter()
@@ -74,7 +75,8 @@ def execute(
     worked = time.perf_counter()
     spent = gpu_joules() if joules is not None else None
     seconds = {"load": loaded - begin, **outcome.seconds}
-    # The phases of a resumed run include those of earlier processes, so they may exceed this one's time.
+    # The method's phases include those of a stopped run's earlier processes, so they may exceed this one's
+    # time; load and other are this process's alone.
     seconds["other"] = max(0.0, worked - loaded - sum(outcome.seconds.values()))
     record = _record(run, parts, outcome, results)
     record["seconds"] = {**seconds, "bootstrap": time.perf_counter() - worked}
@@ -94,7 +96,7 @@ def _parts(run: Run, root: Path | None) -> Parts:
         raise ValueError(
             f"the run asks for {run.dataset} {run.dataset_version}, the data at hand are {dataset.version}"
         )
-    return Parts(*dataset.labelled().split())
+    return Parts(*dataset.labelled().split(), root=root)
 
 
 def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str, Any]:
@@ -134,6 +136,7 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
             "version": parts.test.version,
             "fingerprint": parts.test.fingerprint,
             "records": {part: len(getattr(parts, part)) for part in ("train", "validation", "test")},
+            **({"sources": outcome.sources} if outcome.sources else {}),
         },
         "predictions": predictions,
         "versions": machine.versions(),

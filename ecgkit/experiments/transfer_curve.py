@@ -18,8 +18,8 @@ from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.labels_ptbxl import aggregation_matrix, classes_of
 from ecgkit.evaluation import bootstrap, fmax, macro_auc, paired_bootstrap
-from ecgkit.experiments.data import load_for
-from ecgkit.experiments.outcome import Outcome, Parts, Progress
+from ecgkit.experiments.data import load_for, origin
+from ecgkit.experiments.outcome import Outcome, Parts, Progress, total_seconds
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import train_config
 from ecgkit.models.heads import Classifier
@@ -85,13 +85,16 @@ def transfer(
     own = {"records": [85], "sites": None, "source": None, "source_epochs": 10}
     settings: dict[str, Any] = {**own, **{k: v for k, v in run.params.items() if k in own}}
     config = train_config(replace(run, params={k: v for k, v in run.params.items() if k not in own}))
+    sources = {}
     if settings["source"] is None:
         source, parts = sites_apart(
             join([parts.train, parts.validation, parts.test]), settings["sites"] or ()
         )
         source_parts = source.split()
     else:
-        source_parts = load_for(run, settings["source"], "all").labelled().split()
+        other = load_for(run, settings["source"], "all", parts.root)
+        sources = {settings["source"]: origin(other)}
+        source_parts = other.labelled().split()
     steps = 1 + 2 * len(settings["records"])
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -106,7 +109,7 @@ def transfer(
     done = train_classifier(
         pretrained, learning, held_out, source_scaler, before, run.seed, saved("source.pt")
     )
-    curve, samples = list(done.curve), done.samples_backprop
+    curve, samples, seconds = list(done.curve), done.samples_backprop, [done.seconds]
     if progress is not None:
         progress(1, steps)
 
@@ -125,6 +128,7 @@ def transfer(
         halves = replace(config, epochs=max(1, config.epochs // 2))
         both = fine_tune(tuned, train, validation, source_scaler, halves, run.seed, saved(f"tuned-{size}"))
         samples += done.samples_backprop + both.samples_backprop
+        seconds += [done.seconds, both.frozen.seconds, both.unfrozen.seconds]
         scores = {
             "scratch": predict(scratch, test, target_scaler, config.window_s, bf16=config.bf16),
             "fine-tuned": predict(tuned, test, source_scaler, config.window_s, bf16=config.bf16),
@@ -141,10 +145,12 @@ def transfer(
         config={**asdict(config), **settings, "source_records": len(learning)},
         curve=curve,
         samples_backprop=samples,
+        seconds=total_seconds(seconds),
         parts=parts,
         values=values,
         intervals="gain: paired bootstrap over test records, 1000 draws, 95 %",
         table=table,
+        sources=sources,
     )
 
 

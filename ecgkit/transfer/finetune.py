@@ -1,5 +1,6 @@
 """From a pre-trained network to a target task: what it says of the target, a new head, fine-tuning."""
 
+import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -53,12 +54,14 @@ class FineTuning:
         f1_test: Weighted F1 on the test part after each epoch.
         predictions: Probabilities for the test part after each epoch, shape (epochs, n, Y).
         samples_backprop: Windows that went through a backward pass.
+        seconds: Wall-clock by phase.
     """
 
     f1_validation: list[float] = field(default_factory=list)
     f1_test: list[float] = field(default_factory=list)
     predictions: list[np.ndarray] = field(default_factory=list)
     samples_backprop: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "validate": 0.0})
 
     @property
     def best(self) -> int:
@@ -206,12 +209,16 @@ def fine_tune(
     devices = [train.device] if train.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         for epoch in range(1, config.epochs + 1):
+            start = time.perf_counter()
             done.samples_backprop += _epoch(model, train, scaler, config, optimizer, epoch_seed(seed, epoch))
+            trained = time.perf_counter()
             if validation is not None:
                 done.f1_validation.append(_judge(model, validation, scaler, config)[0])
             score, predicted = _judge(model, test, scaler, config)
             done.f1_test.append(score)
             done.predictions.append(predicted)
+            done.seconds["train"] += trained - start
+            done.seconds["validate"] += time.perf_counter() - trained
     return done
 
 
