@@ -106,7 +106,8 @@ def train(
     except (EcgkitError, ValueError, ArithmeticError) as error:
         raise _fail(error) from error
     except KeyboardInterrupt:
-        raise _fail("stopped; run the same command to go on") from None
+        typer.echo("stopped; run the same command to go on", err=True)
+        raise typer.Exit(130) from None
     for name, value in read_record(path)["metrics"].items():
         typer.echo(
             f"{name:12} {value['point']:.4f}  (95 % interval {value['low']:.4f} to {value['high']:.4f})"
@@ -139,7 +140,7 @@ def sweep(
         planned = plan(runs, folder)
         to_do = [p for p in planned if p.state != "finished" and (p.state != "failed" or retry_failed)]
         if dry_run:
-            _list_runs(planned, folder)
+            _list_runs(planned, to_do, folder)
             return
         if scheduler is None and threads is None:
             threads = max(1, (os.cpu_count() or 1) // workers)
@@ -171,21 +172,21 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt  # a batch system that ends the job: stop in order
 
 
-def _list_runs(planned: list[Any], folder: Path) -> None:
+def _list_runs(planned: list[Any], to_do: list[Any], folder: Path) -> None:
     from ecgkit.experiments.display import run_title
     from ecgkit.experiments.sizing import estimate_seconds, measured_runs
 
     measured = measured_runs(folder)
-    total, unknown, to_do = 0.0, 0, 0
+    total, unknown = 0.0, 0
     for item in planned:
         line = f"{item.state:9} {item.run.hash}  {run_title(item.run)}"
-        if item.state in ("missing", "resumes"):
+        if item in to_do:
             seconds = estimate_seconds(item.run, measured)
             line += "  (time not known)" if seconds is None else f"  (about {seconds / 60:.1f} min)"
-            to_do, total, unknown = to_do + 1, total + (seconds or 0.0), unknown + (seconds is None)
+            total, unknown = total + (seconds or 0.0), unknown + (seconds is None)
         typer.echo(line)
     typer.echo(
-        f"{len(planned)} runs, {to_do} to do: about {total / 3600:.1f} h by the times of recorded runs"
+        f"{len(planned)} runs, {len(to_do)} to do: about {total / 3600:.1f} h by the times of recorded runs"
         + (f", and {unknown} of which no time is known" if unknown else "")
     )
 
@@ -217,7 +218,7 @@ def results(
 
 
 def _check(folder: Path, pages: list[Path] | None) -> None:
-    from ecgkit.experiments.check import check
+    from ecgkit.experiments.check import changed_code, check
 
     found = pages or [p for name in ("book", "notebooks", "_build/html") if (p := Path(name)).exists()]
     problems = check(folder, found)
@@ -225,6 +226,8 @@ def _check(folder: Path, pages: list[Path] | None) -> None:
         typer.secho(problem, fg="red", err=True)
     records = len(list(folder.glob("*/*.json")))
     typer.echo(f"{records} records checked, {len(problems)} problems")
+    if changed := changed_code(folder):
+        typer.echo(f"note: {len(changed)} were made with source files that differ from the commit they name")
     if problems:
         raise typer.Exit(1)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgkit.evaluation import macro_auc
+from ecgkit.evaluation import bootstrap, macro_auc
 from ecgkit.experiments.results import Predictions, save_predictions, state_folder, write_record
 from ecgkit.experiments.run import Run
 from ecgkit.files import atomic_write
@@ -49,20 +49,23 @@ def fake_execute(
     rng = np.random.default_rng(run.seed)
     y_true = (rng.random((40, 3)) < 0.4).astype(np.uint8)
     y_score = (0.3 * y_true + rng.random((40, 3)) + 0.01 * done["weight"]).astype(np.float16)
-    point = macro_auc(y_true, y_score.astype(np.float64))
+    auc = bootstrap(macro_auc, y_true, y_score.astype(np.float64))
     return write_record(
         results,
         {
             "status": "finished",
             "run": run.to_dict(),
-            "metrics": {"macro_auc": {"point": point, "low": point - 0.1, "high": point + 0.1}},
+            "metrics": {"macro_auc": {"point": auc.point, "low": auc.low, "high": auc.high}},
+            "intervals": "bootstrap over test records, 1000 draws, 95 %",
             "per_class": [],
+            "config": {},
             "curve": [{"epoch": e + 1, "train_loss": 1 / (e + 1)} for e in range(epochs)],
             "samples_backprop": 100 * epochs,
             "effective_epochs": float(epochs),
             "seconds": {"train": 100 * epochs * 0.001},
             "peak_memory_mib": 1.0,
             "device": "cpu",
+            "threads": 1,
             "versions": {"numpy": np.__version__},
             "data": {
                 "version": run.dataset_version,

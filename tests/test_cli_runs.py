@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from ecgkit.cli import app
 from ecgkit.datasets.synthetic import GENERATOR_VERSION, make_synthetic
 from ecgkit.evaluation import macro_auc
-from ecgkit.experiments.results import load_predictions, read_record
+from ecgkit.experiments.results import failed_record, load_predictions, read_record, write_record
+from ecgkit.experiments.run import Run
 
 
 @pytest.fixture
@@ -35,6 +36,10 @@ def test_the_commands_show_export_and_check(results: Path, tmp_path: Path) -> No
     good = cli.invoke(app, ["results", "check", "--page", str(tmp_path), *where])
     assert (good.exit_code, "6 records checked, 0 problems" in good.output) == (0, True)
     path = next(results.glob("demo/*.json"))
+    assert "note:" not in good.output
+    write_record(results, {**read_record(path), "commit": "abc+changes"})
+    noted = cli.invoke(app, ["results", "check", "--page", str(tmp_path), *where])
+    assert (noted.exit_code, "note: 1 were made with" in noted.output) == (0, True)
     path.write_text(path.read_text().replace('"device": "cpu"', '"device": "better"'))
     assert cli.invoke(app, ["results", "check", "--page", str(tmp_path), *where]).exit_code == 1
 
@@ -54,6 +59,12 @@ def test_a_dry_run_lists_states_and_costs(results: Path, tmp_path: Path) -> None
     assert shown.output.startswith("finished")
     assert "missing" in shown.output and "(about 0.0 min)" in shown.output
     assert "2 runs, 1 to do" in shown.output
+    failed = Run.from_dict({**fields, "seed": 7, "params": {"width": [8, 16], "epochs": 4}})
+    write_record(results, failed_record(failed, "the loss is NaN"))
+    assert "2 runs, 0 to do" in CliRunner().invoke(app, command).output
+    again = CliRunner().invoke(app, [*command, "--retry-failed"]).output
+    assert "failed    " + failed.hash in again and "(about 0.0 min)" in again
+    assert "2 runs, 1 to do" in again
 
 
 @pytest.fixture
@@ -105,6 +116,17 @@ def test_a_mistake_ends_in_one_line(data: Path, tmp_path: Path, arguments: list[
     assert message in outcome.output
     assert "Traceback" not in outcome.output
     assert not list((tmp_path / "results").glob("*/*.json"))
+
+
+def test_ctrl_c_ends_train_with_130(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ecgkit.experiments.runner.execute", stop)
+    where = ["--data-root", str(data), "--results", str(tmp_path / "results")]
+    command = ["train", "--dataset", "ptbxl", "--model", "none", "--method", "naive", *where]
+    outcome = CliRunner().invoke(app, command)
+    assert (outcome.exit_code, "run the same command to go on" in outcome.output) == (130, True)
 
 
 def test_sweep_says_how_it_ended(data: Path, tmp_path: Path) -> None:

@@ -170,6 +170,15 @@ def test_a_failing_cell_names_the_notebook_and_the_cell(in_tmp: Path) -> None:
         execute.execute(path, "synthetic", "quick", False, "code")
 
 
+def test_what_pages_read_beside_the_package_counts_as_a_change(in_tmp: Path) -> None:
+    states = [execute.state_of_the_code()]
+    for name in ("ecgkit/a.py", "results/x/a.json", "benchmarks/a.json"):
+        (in_tmp / name).parent.mkdir(parents=True, exist_ok=True)
+        (in_tmp / name).write_text("1")
+        states.append(execute.state_of_the_code())
+    assert len(set(states)) == len(states)
+
+
 @pytest.mark.slow
 def test_what_has_not_changed_is_not_executed_again(in_tmp: Path) -> None:
     path = source(in_tmp, "import time; print(time.time_ns())")

@@ -11,7 +11,7 @@ from scipy import stats
 
 from ecgkit.errors import RecordError
 from ecgkit.evaluation import class_aucs
-from ecgkit.experiments.check import check, check_record, unshown
+from ecgkit.experiments.check import changed_code, check, check_record, unshown
 from ecgkit.experiments.results import (
     Predictions,
     aggregate,
@@ -94,10 +94,12 @@ def first(results: Path) -> Path:
 
 
 def rewrite(path: Path, seal: bool = True, **changes: object) -> None:
+    """Write a record again with other values; a field that becomes ``...`` is left out."""
     record = {**json.loads(path.read_text()), **changes}
+    record = {name: value for name, value in record.items() if value is not ...}
     if seal:
         record["content_sha256"] = content_sha256(record)
-    path.write_text(json.dumps({k: v for k, v in record.items() if v is not ...}))
+    path.write_text(json.dumps(record))
 
 
 def test_a_number_edited_by_hand_is_found(results: Path) -> None:
@@ -151,21 +153,70 @@ def test_classes_and_counts_are_computed_again_too(results: Path) -> None:
         ({"run": {}}, "field run"),
         ({"metrics": {"macro_auc": {"point": 0.5, "low": 0.6, "high": 0.7}}}, "no point in an interval"),
         ({"data": {"records": {"test": 41}}}, "40 predictions for 41"),
+        ({"metrics": {"macro_auc": {"point": None, "low": 0.6, "high": 0.7}}}, "no point in an interval"),
+        ({"metrics": {"macro_auc": 0.5}}, "cannot be checked (AttributeError"),
+        ({"data": {}}, "cannot be checked (KeyError: 'records')"),
+        ({"intervals": "as drawn"}, "does not say how the interval of macro_auc was drawn"),
+        ({"intervals": ...}, "field intervals is missing"),
+        ({"config": ...}, "field config is missing"),
+        ({"threads": ...}, "field threads is missing"),
         ({"predictions": "gone.npz"}, "are missing"),
     ],
 )
 def test_a_record_that_is_not_whole_is_found(results: Path, changes: dict[str, object], message: str) -> None:
     rewrite(first(results), **changes)
-    assert any(message in problem for problem in check_record(first(results)))
+    problems = check_record(first(results))
+    assert any(message in problem for problem in problems), problems
+    assert all(problem.startswith(str(first(results))) for problem in problems)
+
+
+def test_the_memory_may_be_unknown(results: Path) -> None:
+    rewrite(first(results), peak_memory_mib=None)  # as on Windows
+    assert check(results) == []
+
+
+def test_an_interval_that_was_forged_is_found(results: Path) -> None:
+    value = read_record(first(results))["metrics"]["macro_auc"]
+    for end, shift in (("low", -0.01), ("high", 0.01)):
+        rewrite(first(results), metrics={"macro_auc": {**value, end: value[end] + shift}})
+        assert ["interval of macro_auc is" in problem for problem in check(results)] == [True]
+    rewrite(first(results), metrics={"macro_auc": value})
+    assert check(results) == []
+
+
+def test_predictions_that_are_damaged_are_a_problem_and_a_copy_of_them_is_another(results: Path) -> None:
+    path = first(results).with_suffix(".npz")
+    content = path.read_bytes()
+    (results / "other").mkdir()
+    (results / "other" / path.name).write_bytes(content)
+    assert check(results) == [f"{results / 'other' / path.name}: predictions without a record"]
+    (results / "other" / path.name).unlink()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 0xFF
+    for damaged in (content[:-30], b"", b"no zip", bytes(flipped)):
+        path.write_bytes(damaged)
+        assert ["cannot be" in problem and str(path) in problem for problem in check(results)] == [True]
+        with pytest.raises(RecordError, match=path.name):
+            load_predictions(path.stem, results)
+
+
+def test_code_that_cannot_be_identified_is_counted(results: Path) -> None:
+    assert changed_code(results) == []
+    rewrite(first(results), commit="abc+changes")
+    assert changed_code(results) == [f"demo/{first(results).stem}"]
+    first(results).write_text("{")
+    assert changed_code(results) == []
 
 
 def test_files_that_are_torn_or_alone_are_found(results: Path) -> None:
     path = first(results)
+    other = sorted(results.glob("demo/*.json"))[1]
+    other.write_text(other.read_text().replace('"threads": 1', '"threads": NaN'))  # which JSON does not know
     path.write_text(path.read_text()[:100])
     (results / "demo" / "stray.npz").touch()
     (results / "demo" / "notes.txt").touch()
     problems = check(results)
-    assert "no whole JSON" in "".join(problems) or "is not a whole JSON" in "".join(problems)
+    assert sum("is not a whole JSON file" in problem for problem in problems) == 2
     assert any("without a record" in p for p in problems)
     assert any("does not belong" in p for p in problems)
 
@@ -187,6 +238,9 @@ def test_pages_are_compared_with_the_records(
     assert check(results, [page]) == []
     rewrite(first(results), commit="another")
     assert "shows an older record" in check(results, [tmp_path])[0]
+    first(results).write_text(first(results).read_text()[:100])
+    of_record, of_page = check(results, [page])
+    assert "is not a whole JSON file" in of_record and of_page == f"{page}: {of_record}"
     first(results).with_suffix(".npz").unlink()
     first(results).unlink()
     assert "not in the results" in check(results, [page])[0]
@@ -263,6 +317,11 @@ def test_provenance_and_paper_beside_ours(results: Path) -> None:
     total = int(runs[["records_train", "records_validation", "records_test"]].sum(axis=1).iloc[0])
     assert f"tasks drawn from {total:,} records" in provenance(runs.assign(method="melep_folds"))
     assert "synthetic 1; 40 test records; 6 runs, 3 seeds per setting" in line
+    longer = runs.assign(**{"params.width": ["[8, 16]"] * 5 + ["[8]"]})  # another setting, one seed
+    assert "6 runs, 1–3 seeds per setting" in provenance(longer)
+    assert "1 run, 1 seed per setting" in provenance(runs[:1])
+    assert "6 runs; protocol" in Table(aggregate(runs)[["model", "seeds"]], runs).caption
+    assert "3 seeds per setting" in Table(runs[["model", "seed"]], runs).caption
     paper = pd.DataFrame({"task": "toy", "model": ["fake", "missing"], "paper": [0.925, 0.5]})
     table = paper_vs_ours(paper, runs, ["task", "model"], "macro_auc")
     mean = runs.loc[runs["model"] == "fake", "macro_auc"].mean()

@@ -121,6 +121,8 @@ def test_a_record_is_whole_and_its_metrics_follow_from_its_predictions(method, d
         assert value["point"] == metric(stored.y_true, stored.y_score)
         assert value["low"] <= value["point"] <= value["high"]
     assert sum(record["seconds"].values()) > 0 and all(s >= 0 for s in record["seconds"].values())
+    if method == "wavelet_nn":
+        assert set(record["seconds"]) == {"load", "features", "train", "other", "bootstrap"}
     assert record["data"]["fingerprint"] == test.fingerprint
     assert not state_folder(tmp_path, run).exists()
 

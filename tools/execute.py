@@ -3,7 +3,8 @@
     python tools/execute.py [--data synthetic|ptbxl] [--profile quick|full] [--force] [PATH.md ...]
 
 Results: _build/executed/<data>-<profile>/<part>/NN_name.ipynb and times.json beside them. A notebook is
-executed again when its source, the package, the parameters, the recorded runs or the versions have changed.
+executed again when its source, the package, the parameters, the recorded runs, the benchmarks or
+the versions have changed.
 """
 
 import argparse
@@ -38,13 +39,14 @@ def _hash_of(paths: list[Path]) -> str:
 
 def state_of_the_code() -> str:
     """Hash of all that a notebook's outputs depend on beside its own text."""
-    package = [p for p in (ROOT / "ecgkit").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    results = [p for p in (ROOT / "results").rglob("*") if p.is_file() and ".state" not in p.parts]
+    inputs = [p for p in (ROOT / "ecgkit").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    inputs += [p for p in (ROOT / "results").rglob("*") if p.is_file() and ".state" not in p.parts]
+    inputs += (ROOT / "benchmarks").glob("*.json")
     versions = [
         platform.python_version(),
         *(installed(n) for n in ("torch", "numpy", "pandas", "matplotlib")),
     ]
-    return _hash_of(package + results) + " ".join(versions) + Path(__file__).read_text(encoding="utf-8")
+    return _hash_of(inputs) + " ".join(versions) + Path(__file__).read_text(encoding="utf-8")
 
 
 def accepts(source: Path, data: str) -> bool:

@@ -1,18 +1,18 @@
 """Checking the results store: every record whole, every number reproducible, every page's runs there."""
 
 import html
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ecgkit.errors import RecordError
-from ecgkit.experiments.results import SCHEMA, Predictions, load_predictions, read_record, record_path
+from ecgkit.experiments.results import SCHEMA, Predictions, read_predictions, read_record, record_path
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.sources import loaded_experiments
 
-__all__ = ["FIELDS", "MAX_MB", "check", "check_pages", "check_record", "unshown"]
+__all__ = ["FIELDS", "MAX_MB", "changed_code", "check", "check_pages", "check_record", "unshown"]
 
 MAX_MB = 60.0
 TOLERANCE = 1e-6  # metrics are computed from the scores as they are stored
@@ -29,13 +29,16 @@ FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "finished": {
         **_ALWAYS,
         "metrics": dict,
+        "intervals": str,
         "per_class": list,
+        "config": dict,
         "curve": list,
         "samples_backprop": int,
         "effective_epochs": (int, float),
         "seconds": dict,
-        "peak_memory_mib": (int, float),
+        "peak_memory_mib": (int, float, type(None)),
         "device": str,
+        "threads": int,
         "versions": dict,
         "data": dict,
         "commit": str,
@@ -45,6 +48,8 @@ FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
 }
 """Fields that a record must have, by status, with their types."""
 
+_BATCHED = ("macro_auc", "micro_auc", "fmax")  # the metrics that many resamples are evaluated for at once
+_DRAWN = re.compile(r"bootstrap over test records, (\d+) draws, (\d+) %")
 _PAGE_RUNS = re.compile(r'data-runs=\\*"([^"\\]*)')
 _REFERENCE = re.compile(r"([\w-]+)/([0-9a-f]{16}):([0-9a-f]{8})")
 _LOADS = re.compile(r"results\.load\(\s*\\?[\"']([\w-]+)")
@@ -79,21 +84,44 @@ def check_record(path: Path) -> list[str]:
     """Problems of one record: form, name, seal, and whether its numbers follow from its predictions.
 
     Metrics and the AUC of each class are computed again, as far as predictions are stored, and counts are
-    compared with the sums that they must be. Losses of the learning curve and rows of ``table`` cannot be
-    computed without training: for them there is only the seal.
+    compared with the sums that they must be. Intervals are drawn again for AUC and Fmax only, because the
+    others would take too long. Losses of the learning curve, positive training records and rows of ``table``
+    cannot be computed without training: for them there is only the seal. For the record numbers beside the
+    predictions there is not even that. Whatever goes wrong in checking is a problem too, never an error.
     """
+    found = []
     try:
-        record = read_record(path)
-    except RecordError as error:
-        return [str(error)]
-    found = list(_form(record))
-    if not found:
-        run = Run.from_dict(record["run"])
-        if record_path(path.parent.parent, run) != path or record["hash"] != run.hash:
-            found.append(f"its run belongs to {run.experiment}/{run.hash}.json")
-        if record["status"] == "finished":
-            found += [*_counts(record), *_numbers(path, record)]
-    return [f"{path}: {problem}" for problem in found]
+        for problem in _problems(path):
+            found.append(f"{path}: {problem}")
+    except RecordError as error:  # names the file
+        found.append(str(error))
+    except Exception as error:
+        found.append(f"{path}: cannot be checked ({type(error).__name__}: {error})")
+    return found
+
+
+def _problems(path: Path) -> Iterator[str]:
+    record = read_record(path)
+    wrong = list(_form(record))
+    if wrong:
+        yield from wrong
+        return
+    run = Run.from_dict(record["run"])
+    if record_path(path.parent.parent, run) != path or record["hash"] != run.hash:
+        yield f"its run belongs to {run.experiment}/{run.hash}.json"
+    if record["status"] == "finished":
+        yield from _counts(record)
+        yield from _numbers(path, record)
+
+
+def changed_code(results: Path) -> list[str]:
+    """Records, as "experiment/hash", whose source files differed from the commit that they name."""
+    found = []
+    for path in sorted(results.glob("*/*.json")):
+        with suppress(RecordError):  # `check` says it
+            if str(read_record(path).get("commit", "")).endswith("+changes"):
+                found.append(f"{path.parent.name}/{path.stem}")
+    return found
 
 
 def _form(record: Mapping[str, Any]) -> Iterator[str]:
@@ -134,14 +162,16 @@ def _numbers(path: Path, record: Mapping[str, Any]) -> Iterator[str]:
     from ecgkit import evaluation
 
     for name, value in record["metrics"].items():
-        if set(value) < {"point", "low", "high"} or not value["low"] <= value["point"] <= value["high"]:
+        ends = [value.get(end) for end in ("low", "point", "high")]
+        if not all(isinstance(end, (int, float)) for end in ends) or not ends[0] <= ends[1] <= ends[2]:
             yield f"metric {name}: {value} is no point in an interval"
     if record["predictions"] is None:
         return
-    if not (path.parent / record["predictions"]).exists():
+    file = path.with_suffix(".npz")
+    if record["predictions"] != file.name or not file.exists():
         yield f"its predictions {record['predictions']} are missing"
         return
-    stored = load_predictions(path.stem, path.parent.parent)
+    stored = read_predictions(file)
     if len(stored.y_true) != record["data"]["records"]["test"]:
         yield f"{len(stored.y_true)} predictions for {record['data']['records']['test']} test records"
     computed = 0
@@ -153,20 +183,40 @@ def _numbers(path: Path, record: Mapping[str, Any]) -> Iterator[str]:
         again = float(metric(stored.y_true, stored.y_score))
         if abs(again - value["point"]) > TOLERANCE:
             yield f"metric {name} is {value['point']:.6f}, its predictions give {again:.6f}"
+        elif name in _BATCHED:
+            yield from _interval(name, record, stored)
     if record["run"]["method"] == "decisions":
         computed += 1
-        yield from _decisions(path, record, stored)
+        yield from _decisions(file, record, stored)
     if record["metrics"] and not computed:
         yield "none of its metrics can be computed from its predictions"
     yield from _classes(record["per_class"], stored)
 
 
-def _decisions(path: Path, record: Mapping[str, Any], test: Predictions) -> Iterator[str]:
+def _interval(name: str, record: Mapping[str, Any], stored: Predictions) -> Iterator[str]:
+    """The bootstrap interval of a metric, drawn again as the record says it was."""
+    from ecgkit import evaluation
+
+    drawn = _DRAWN.match(record["intervals"])
+    if drawn is None:
+        yield f"does not say how the interval of {name} was drawn: {record['intervals']!r}"
+        return
+    metric, (draws, percent) = getattr(evaluation, name), map(int, drawn.groups())
+    again = evaluation.bootstrap(metric, stored.y_true, stored.y_score, draws, percent / 100, seed=0)
+    said = record["metrics"][name]
+    if max(abs(said["low"] - again.low), abs(said["high"] - again.high)) > TOLERANCE:
+        yield (
+            f"interval of {name} is {said['low']:.6f} to {said['high']:.6f}, "
+            f"its predictions give {again.low:.6f} to {again.high:.6f}"
+        )
+
+
+def _decisions(file: Path, record: Mapping[str, Any], test: Predictions) -> Iterator[str]:
     """F and G, with thresholds chosen again on the stored scores of training and validation records."""
     from ecgkit.experiments.decisions import judged
 
     try:
-        parts = {p: load_predictions(path.stem, path.parent.parent, p) for p in ("train", "validation")}
+        parts = {part: read_predictions(file, part) for part in ("train", "validation")}
     except ValueError as error:
         yield str(error)
         return
@@ -264,6 +314,10 @@ def _reference(results: Path, reference: str) -> Iterator[str]:
     if not path.exists():
         yield f"shows a run that is not in the results: {experiment}/{key}"
         return
-    stored = str(json.loads(path.read_text(encoding="utf-8")).get("content_sha256", ""))
-    if not stored.startswith(content):
+    try:
+        record = read_record(path)
+    except RecordError as error:
+        yield str(error)
+        return
+    if not str(record["content_sha256"]).startswith(content):
         yield f"shows an older record of {experiment}/{key}: build the page again"

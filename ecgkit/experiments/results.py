@@ -3,6 +3,8 @@
 import json
 import os
 import traceback
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +30,7 @@ __all__ = [
     "load_predictions",
     "load_tables",
     "metric_names",
+    "read_predictions",
     "read_record",
     "record_path",
     "results_folder",
@@ -103,9 +106,10 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        content = content_sha256(record) if isinstance(record, dict) else ""
     except ValueError as error:
         raise RecordError(f"{path} is not a whole JSON file: delete it and run the sweep again") from error
-    if not isinstance(record, dict) or record.get("content_sha256") != content_sha256(record):
+    if not isinstance(record, dict) or record.get("content_sha256") != content:
         raise RecordError(
             f"{path} was changed after the run wrote it: restore it, or delete it and run again"
         )
@@ -181,7 +185,7 @@ def save_predictions(
         }
     path = record_path(results, run).with_suffix(".npz")
     with atomic_write(path, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return path.name
 
 
@@ -195,16 +199,35 @@ def load_predictions(run_hash: str, results: str | Path | None = None, part: str
 
     Raises:
         FileNotFoundError: If no run, or more than one, is stored under that hash with predictions.
+        RecordError: If the file is damaged.
         ValueError: If there are no predictions of that part.
     """
     folder = results_folder(results)
     found = sorted(folder.glob(f"*/{run_hash}*.npz"))
     if len(found) != 1:
         raise FileNotFoundError(f"{len(found)} files of predictions match {folder}/*/{run_hash}*.npz")
-    with np.load(found[0], allow_pickle=False) as file:
-        if _array("y_score", part) not in file:
-            raise ValueError(f"{found[0]} holds no scores of {part} records")
-        ids, y_true, y_score = (file[_array(name, part)] for name in ("record_ids", "y_true", "y_score"))
+    return read_predictions(found[0], part)
+
+
+def read_predictions(path: Path, part: str = "test") -> Predictions:
+    """The predictions in a file; see `load_predictions`.
+
+    Raises:
+        RecordError: If the file is damaged.
+        ValueError: If there are no predictions of that part.
+    """
+    names = [_array(name, part) for name in ("record_ids", "y_true", "y_score")]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = [file[name] for name in names if name in file]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise RecordError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): "
+            "restore it, or delete it and its record and run again"
+        ) from error
+    if len(found) < len(names):
+        raise ValueError(f"{path} holds no scores of {part} records")
+    ids, y_true, y_score = found
     return Predictions(ids, y_true, y_score.astype(np.float32))
 
 

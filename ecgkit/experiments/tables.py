@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ecgkit.experiments.results import aggregate
+from ecgkit.experiments.results import aggregate, run_fields
 
 __all__ = ["Table", "paper_vs_ours", "provenance", "run_references"]
 
@@ -21,11 +21,12 @@ def run_references(frame: pd.DataFrame) -> list[str]:
     return sorted(f"{experiment}/{key}:{content[:8]}" for experiment, key, content in rows)
 
 
-def provenance(frame: pd.DataFrame) -> str:
+def provenance(frame: pd.DataFrame, with_seeds: bool = True) -> str:
     """One line that says where numbers come from: data, records, seeds, devices, dates.
 
     Args:
         frame: Rows of `ecgkit.experiments.results.load`.
+        with_seeds: Whether to say how many seeds a setting has.
     """
     if frame.empty:
         return "Not run yet."
@@ -35,12 +36,14 @@ def provenance(frame: pd.DataFrame) -> str:
         records = f"tasks drawn from {_span(parts.sum(axis=1))} records"
     else:
         records = f"{_span(frame['records_test'])} test records"
-    per_setting = frame.groupby([c for c in ("task", "model", "method") if c in frame])["seed"].nunique()
-    seeds = "–".join(str(n) for n in sorted({int(per_setting.min()), int(per_setting.max())}))
+    seeds = ""
+    if with_seeds:
+        count = frame.groupby(run_fields(frame), dropna=False)["seed"].nunique()
+        seeds = f", {_span(count)} {'seeds' if count.max() > 1 else 'seed'} per setting"
     dates = " to ".join(sorted({frame["date"].min()[:10], frame["date"].max()[:10]}))
     runs = f"{len(frame)} run{'s' * (len(frame) > 1)}"
     return (
-        f"Data: {data}; {records}; {runs}, {seeds} seed{'s' * (seeds != '1')} per setting; "
+        f"Data: {data}; {records}; {runs}{seeds}; "
         f"protocol: {_listed(frame['protocol'])}; device: {_listed(frame['device'])}; {dates}."
     )
 
@@ -71,7 +74,7 @@ class Table:
     def caption(self) -> str:
         """The line below the table."""
         how = f" To run it: {self.command}" if self.runs.empty and self.command else ""
-        return provenance(self.runs) + how
+        return provenance(self.runs, with_seeds="seeds" not in self.frame) + how
 
     def _repr_html_(self) -> str:
         references = " ".join(run_references(self.runs)) if len(self.runs) else ""

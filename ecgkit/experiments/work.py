@@ -9,6 +9,7 @@ from typing import Any
 from ecgkit.compression import layer_table
 from ecgkit.datasets.cards import CARDS
 from ecgkit.datasets.splits import leave_one_source_out
+from ecgkit.experiments.compressed import SHARES, TEACHER
 from ecgkit.experiments.melep_folds import FoldSettings
 from ecgkit.experiments.melep_selection import SelectionSettings
 from ecgkit.experiments.run import Run
@@ -23,6 +24,7 @@ Records = Mapping[tuple[str, str], int]
 """Training records by data set and task, as recorded runs counted them."""
 
 _LEADS, _CLASSES = 12, 5  # the number of classes changes the last layer alone
+_LIGHT = ("thesis", "compressed")  # methods with the settings of a light network
 _OPTIONS = ("width", "ndim", "kernel_scale")
 _TRAIN_SHARE = 0.8  # eight folds of ten
 _MELEP_SHARE = 0.7  # of the records of a MELEP task: what is not for testing
@@ -113,7 +115,7 @@ def _setting(run: Run, name: str) -> Any:
 
 
 def _defaults(method: str) -> object:
-    if method == "thesis":
+    if method in _LIGHT:
         return LightConfig()
     if method == "melep_folds":
         return FoldSettings()
@@ -123,7 +125,7 @@ def _defaults(method: str) -> object:
 
 
 def _samples(run: Run) -> int:
-    if run.method == "thesis":
+    if run.method in _LIGHT:
         return round(_setting(run, "seconds") * _setting(run, "rate_hz"))
     return round(_setting(run, "window_s") * run.sampling_rate_hz)
 
@@ -146,8 +148,14 @@ def _phases(run: Run, known: Records) -> list[tuple[int, float]]:
             return [(epochs, sum(0.9 * CARDS[name].records for name in names))]  # all folds but one
         case "thesis":
             return [(epochs, records * _setting(run, "train_folds") / 8)]
+        case "compressed":
+            kept = records * _setting(run, "train_folds") / 8
+            trainings = 3 + (run.params.get("teacher", TEACHER) != run.model)
+            return [(epochs, kept)] * trainings + [(1, kept)] * (1 + len(SHARES))
         case "transfer":
-            source = records if not run.params.get("source") else _records(run.params["source"], "all", known)
+            source = records / 2  # other sites of the same data set, which hold about half of it
+            if run.params.get("source"):
+                source = _records(run.params["source"], "all", known)
             sizes = run.params.get("records", [85])
             twice = [(2 * epochs, min(size, records)) for size in sizes]  # from scratch, and fine-tuned
             return [(int(run.params.get("source_epochs", 10)), source), *twice]
