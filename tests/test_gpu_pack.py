@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_runner import fake_execute, make_run
 
 from ecgkit import datasets
 from ecgkit.datasets.synthetic import GENERATOR_VERSION, make_synthetic
@@ -156,6 +158,29 @@ def test_a_pack_runs_on_a_bare_machine_and_its_results_come_home(tmp_path: Path,
     assert runs["records_test"].iloc[0] > 5
     commit = read_record(next(results.glob("packed/*.json")))["commit"]
     assert commit == json.loads((pack / "pack.json").read_text())["commit"]
+
+
+def test_a_damaged_file_does_not_keep_the_others_from_coming_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    from gpu_pack import bring_home
+
+    there, home, results = tmp_path / "there", tmp_path / "home", tmp_path / "results"
+    home.mkdir()
+    for seed in range(2):
+        path = fake_execute(make_run(seed), there)
+        with zipfile.ZipFile(home / f"results-{seed:02d}.zip", "w") as archive:
+            for file in (path, path.with_suffix(".npz")):
+                archive.write(file, file.relative_to(there))
+    damaged = home / "results-00.zip"
+    damaged.write_bytes(damaged.read_bytes()[:-100])  # its table of contents is cut
+    target = results / path.relative_to(there)
+    target.parent.mkdir(parents=True)
+    target.write_text("{ torn")
+    taken, problems = bring_home(home, results)
+    assert taken == 1 and read_record(target)["status"] == "finished"
+    assert len(problems) == 1 and "results-00.zip" in problems[0]
 
 
 NAMES = tuple(name for name in datasets.names() if name != "synthetic")  # see test_what_needs_more

@@ -30,11 +30,12 @@ from run_here import limb_leads
 
 from ecgkit import datasets
 from ecgkit.datasets import store
-from ecgkit.errors import DataNotFoundError
+from ecgkit.datasets.archives import safe_extract
+from ecgkit.errors import DataNotFoundError, EcgkitError, RecordError
 from ecgkit.experiments.check import check_record
 from ecgkit.experiments.data import load_for
 from ecgkit.experiments.grids import read_sweep
-from ecgkit.experiments.results import results_folder
+from ecgkit.experiments.results import read_record, results_folder
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.sweep import plan
 from ecgkit.files import sha256_file
@@ -232,11 +233,15 @@ def bring_home(folder: Path, results: Path) -> tuple[int, list[str]]:
     taken, problems = 0, []
     for path in sorted(folder.glob("results*.zip")):
         unpacked = results / ".state" / f"home-{os.getpid()}"
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(unpacked)
+        try:
+            # The end of a zip that was cut may be that of the predictions in it, which are a zip as well.
+            if safe_extract(path, unpacked) and not list(unpacked.glob("*/*.json")):
+                problems.append(f"{path} holds no record: copy it again")
+        except EcgkitError as error:  # what came out of it before the damage is taken
+            problems.append(str(error))
         for record in sorted(unpacked.glob("*/*.json")):
             target = results / record.relative_to(unpacked)
-            if target.exists() and json.loads(target.read_text())["status"] == "finished":
+            if _finished(target):
                 continue
             if found := check_record(record):
                 problems += found
@@ -246,8 +251,16 @@ def bring_home(folder: Path, results: Path) -> tuple[int, list[str]]:
                 if file.exists():
                     file.replace(target.with_suffix(file.suffix))
             taken += 1
-        shutil.rmtree(unpacked)
+        shutil.rmtree(unpacked, ignore_errors=True)
     return taken, problems
+
+
+def _finished(path: Path) -> bool:
+    """Whether a whole record of a finished run is there."""
+    try:
+        return path.exists() and bool(read_record(path)["status"] == "finished")
+    except RecordError:
+        return False
 
 
 def main() -> int:
