@@ -13,6 +13,7 @@ from ecgkit import papers
 from ecgkit.cli import app
 from ecgkit.experiments.results import write_record
 from ecgkit.experiments.run import Run
+from ecgkit.papers.gaps import DRAWS
 from ecgkit.papers.scoreboard import VERDICTS, badge, claims, markdown
 from ecgkit.papers.verdicts import TESTS, best_score
 
@@ -292,7 +293,7 @@ def test_level_of_one_seed_is_paired_over_the_test_records(tmp_path: Path) -> No
         scores[model] = (y + noise * rng.normal(size=y.shape)).astype(np.float16)
         save_predictions(tmp_path, run, Predictions(np.arange(300), y, scores[model]))
     gap = paired_bootstrap(
-        macro_auc, y, *(scores[m].astype(np.float32) for m in ("lstm", "fcn_wang")), seed=0
+        macro_auc, y, *(scores[m].astype(np.float32) for m in ("lstm", "fcn_wang")), n=DRAWS, seed=0
     )
     found = TESTS["level"](tmp_path, LEVEL)
     assert gap.high < 0 and gap.difference < -0.01

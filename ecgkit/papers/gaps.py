@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-__all__ = ["Gap", "paired_gap"]
+__all__ = ["DRAWS", "Gap", "paired_gap"]
+
+DRAWS = 5000
+"""Resamples of the test records: so many that no verdict hangs on the luck of the draws."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,6 @@ def paired_gap(a: pd.DataFrame, b: pd.DataFrame, metric: str, results: Path) -> 
     if ours.y_true.shape != theirs.y_true.shape or (ours.record_ids != theirs.record_ids).any():
         return None
     found = evaluation.paired_bootstrap(
-        getattr(evaluation, metric), ours.y_true, ours.y_score, theirs.y_score, seed=0
+        getattr(evaluation, metric), ours.y_true, ours.y_score, theirs.y_score, n=DRAWS, seed=0
     )
     return Gap(found.difference, found.low, found.high, "one seed, paired over test records")
