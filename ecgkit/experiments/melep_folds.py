@@ -143,8 +143,8 @@ def pretrain(
     config: TrainConfig,
     seed: int,
     checkpoint: Path | None = None,
-) -> tuple[Classifier, list[dict[str, float]], Training]:
-    """A network trained on a source task; returns it, its learning curve, and all that its training left.
+) -> tuple[Classifier, Training]:
+    """A network trained on a source task, and what its training left.
 
     Args:
         name: Name for `models.create`.
@@ -158,7 +158,7 @@ def pretrain(
     """
     model = fresh(name, options, source, seed)
     done = train_classifier(model, source, held_out, scaler, config, seed, checkpoint)
-    return model, done.curve, done
+    return model, done
 
 
 def fresh(name: str, options: Mapping[str, int], like: DeviceData, seed: int) -> Classifier:
@@ -241,7 +241,7 @@ def melep_folds(
     if settings.source == "untrained":
         model, before = fresh(run.model, settings.options, learned, run.seed), Training()
     else:
-        model, _, before = pretrain(
+        model, before = pretrain(
             run.model,
             settings.options,
             learned,

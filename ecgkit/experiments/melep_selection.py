@@ -184,8 +184,7 @@ def _candidate(
     if not epochs:
         return fresh(run.model, options, learned, run.seed), Training()
     config = settings.pre_training(epochs)
-    model, _, done = pretrain(run.model, options, learned, judged, scaler, config, run.seed, checkpoint)
-    return model, done
+    return pretrain(run.model, options, learned, judged, scaler, config, run.seed, checkpoint)
 
 
 def f1_draws(y_true: np.ndarray, y_pred: np.ndarray, weights: np.ndarray) -> np.ndarray:
