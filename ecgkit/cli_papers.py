@@ -32,6 +32,8 @@ def scoreboard(
 
     if work is not None and work not in WORKS:
         raise EcgkitError(f"there is no work {work!r}: choose one of {', '.join(WORKS)}")
+    if results is not None and not results.is_dir():
+        raise EcgkitError(f"there is no results folder {results}: check --results")
     board = verdicts(results)
     if badge is not None:
         with atomic_write(badge) as file:

@@ -200,7 +200,8 @@ def results(
     ] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the full table to this file.")] = None,
     page: Annotated[
-        list[Path] | None, typer.Option(help="For `check`: pages or folders of pages; repeatable.")
+        list[Path] | None,
+        typer.Option(help="For `check`: pages or folders of pages; repeatable.", exists=True),
     ] = None,
     results: ResultsOption = None,
 ) -> None:
@@ -217,10 +218,19 @@ def results(
         raise _fail(error) from error
 
 
+def _not_empty(folder: Path) -> None:
+    if not any(folder.glob("*/*.json")):
+        raise EcgkitError(
+            f"no run is recorded in {folder}: name the results folder with --results, or do a run with "
+            "`ecgkit train`"
+        )
+
+
 def _check(folder: Path, pages: list[Path] | None) -> None:
     from ecgkit.experiments.check import changed_code, check
 
     found = pages or [p for name in ("book", "notebooks", "_build/html") if (p := Path(name)).exists()]
+    _not_empty(folder)
     problems = check(folder, found)
     for problem in problems:
         typer.secho(problem, fg="red", err=True)
@@ -235,6 +245,7 @@ def _check(folder: Path, pages: list[Path] | None) -> None:
 def _list_experiments(folder: Path) -> None:
     from ecgkit.experiments.results import experiments, load
 
+    _not_empty(folder)
     for name in experiments(folder):
         counts = [len(load(name, folder, status)) for status in ("finished", "failed")]
         typer.echo(f"{name}: {counts[0]} finished, {counts[1]} failed")

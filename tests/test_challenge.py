@@ -149,6 +149,9 @@ def test_a_damaged_signal_is_refused(tmp_path: Path) -> None:
     header.write_text(header.read_text().replace("1000/mV", "1000/pF"))
     with pytest.raises(RecordError, match=r"E00001.*'pF'"):
         datasets.load("georgia", tmp_path)
+    header.write_text(header.read_text().replace(" V6\n", " V7\n"))
+    with pytest.raises(RecordError, match=r"E00001\.hea: missing lead V6"):
+        datasets.load("georgia", tmp_path)
 
 
 def test_nothing_there(tmp_path: Path) -> None:

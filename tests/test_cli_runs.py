@@ -44,6 +44,18 @@ def test_the_commands_show_export_and_check(results: Path, tmp_path: Path) -> No
     assert cli.invoke(app, ["results", "check", "--page", str(tmp_path), *where]).exit_code == 1
 
 
+def test_a_folder_without_records_and_a_page_that_is_missing_are_errors(
+    results: Path, tmp_path: Path
+) -> None:
+    """Else a wrong path would pass for a good check."""
+    cli, nowhere = CliRunner(), str(tmp_path / "nowhere")
+    for command in (["results"], ["results", "check"], ["scoreboard"]):
+        found = cli.invoke(app, [*command, "--results", nowhere])
+        assert (found.exit_code, nowhere in found.output) == (1, True), command
+    missing = ["results", "check", "--results", str(results), "--page", nowhere]
+    assert cli.invoke(app, missing).exit_code == 2
+
+
 def test_a_dry_run_lists_states_and_costs(results: Path, tmp_path: Path) -> None:
     fields = make_run().to_dict()
     defaults = {name: fields[name] for name in fields if name not in ("experiment", "params", "seed")}
@@ -99,6 +111,9 @@ def test_train_makes_a_record_and_a_second_time_returns_at_once(data: Path, tmp_
         (["--experiment", "a/b"], "cannot name a folder"),
         (["--method", "magic"], "no method 'magic'"),
         (["--model", "resnet0"], "resnet0"),
+        (["--param", "epochs=ten"], "parameter epochs is 'ten'; a whole number is wanted"),
+        (["--param", "epochs=2.5"], "parameter epochs is 2.5; a whole number is wanted"),
+        (["--param", "window_s=0"], "window_s and max_lr must be above 0"),
     ],
 )
 def test_a_mistake_ends_in_one_line(data: Path, tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -108,6 +108,13 @@ def test_no_part_can_be_too_large_to_travel(shape: tuple[int, ...]) -> None:
         part_records((1, 12, 5_000_000))
 
 
+def test_a_folder_without_results_is_no_success(tmp_path: Path) -> None:
+    from gpu_pack import bring_home
+
+    taken, (problem,) = bring_home(tmp_path / "wrong", tmp_path / "results")
+    assert taken == 0 and "wrong holds no results" in problem
+
+
 @pytest.mark.slow
 def test_a_pack_runs_on_a_bare_machine_and_its_results_come_home(tmp_path: Path, bare: Path) -> None:
     root = make_synthetic(tmp_path / "data" / "ptbxl", n=80, seed=1)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ecgkit import models
-from ecgkit.explain import feature_cam, grad_cam, upsample
+from ecgkit.explain import feature_cam, feature_cam_plus, grad_cam, integrated_gradients, upsample
 from ecgkit.models.heads import Classifier
 
 BACKBONES = [name for name in models.names() if not name.startswith(("lstm", "light_resnet18/"))]
@@ -78,6 +78,17 @@ def test_a_map_does_not_depend_on_the_batch_and_the_model_stays_as_it_was(traini
     assert all(module.training == training for module in model.modules())
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_what_is_frozen_stays_frozen() -> None:
+    model, x = trained_looking("fcn_wang").train(), signals()
+    frozen = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    for module in frozen:
+        module.eval()
+    grad_cam(model, x)
+    feature_cam_plus(model.head, model.body(x))
+    integrated_gradients(model, x, steps=1)
+    assert [module for module in model.modules() if not module.training] == frozen
 
 
 def test_no_record_gives_no_map() -> None:

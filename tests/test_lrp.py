@@ -6,6 +6,7 @@ from torch import nn
 
 from ecgkit import models
 from ecgkit.explain import fold_batch_norm, lrp
+from ecgkit.transfer import resnet1d101
 
 
 def linear(weights: list[list[float]], bias: list[float] | None = None) -> nn.Linear:
@@ -65,11 +66,14 @@ def test_it_is_captums_epsilon_rule_on_a_plain_network() -> None:
     torch.testing.assert_close(found, LRP(network).attribute(x, target=1), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["resnet1d_wang", "fcn_wang", "xresnet1d50", "resnet18"])
+@pytest.mark.parametrize("name", ["resnet1d_wang", "fcn_wang", "xresnet1d50", "resnet18", "resnet1d101"])
 def test_without_epsilon_it_is_gradient_times_input(name) -> None:
     # Ancona et al. (2018), Proposition 1: so for networks of ReLU, whatever their biases and shortcuts.
     torch.manual_seed(1)
-    network = models.create(name, leads=3, classes=2, **({"width": 8} if name == "resnet18" else {}))
+    if name == "resnet1d101":
+        network = resnet1d101(leads=3, classes=2)
+    else:
+        network = models.create(name, leads=3, classes=2, **({"width": 8} if name == "resnet18" else {}))
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d):  # a trained one is not the identity
             module.running_mean.uniform_(-0.2, 0.2)
@@ -92,6 +96,8 @@ def test_the_network_stays_as_it_was_and_what_cannot_be_done_is_said() -> None:
     assert network.training and all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     with pytest.raises(ValueError, match="no rule for a layer of type Tanh"):
         lrp(nn.Sequential(nn.Tanh()), torch.randn(1, 1, 4))
+    with pytest.raises(ValueError, match="no rule for a layer of type Block"):
+        lrp(models.create("light_resnet18/E18", leads=2, classes=2), torch.randn(1, 2, 50))
     with pytest.raises(ValueError, match="neither behind"):
         lrp(nn.Sequential(nn.ReLU(), nn.BatchNorm1d(1), nn.ReLU()), torch.randn(1, 1, 4))
     with pytest.raises(ValueError, match="epsilon"):

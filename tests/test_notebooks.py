@@ -129,6 +129,7 @@ def test_the_bibliography_is_read() -> None:
 
 
 def source(folder: Path, *cells: str) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "01_tiny.md"
     head = "---\nkernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n# Tiny\n"
     first = "```{code-cell} ipython3\n:tags: [parameters]\n\n"
@@ -177,6 +178,29 @@ def test_what_pages_read_beside_the_package_counts_as_a_change(in_tmp: Path) -> 
         (in_tmp / name).write_text("1")
         states.append(execute.state_of_the_code())
     assert len(set(states)) == len(states)
+
+
+def test_a_data_set_that_no_notebook_names_is_refused(in_tmp: Path) -> None:
+    with pytest.raises(SystemExit, match="no notebook runs on 'ptb-xl'"):
+        execute.execute_all("ptb-xl", "quick")
+
+
+@pytest.mark.slow
+def test_pages_use_the_results_of_this_checkout_and_the_data_named(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(in_tmp)
+    monkeypatch.setenv("ECGKIT_RESULTS", str(in_tmp / "others"))
+    path = source(
+        in_tmp / "part", "import os; print(*[os.environ[f'ECGKIT_{n}'] for n in ('RESULTS', 'DATA')])"
+    )
+    shown = []
+    for folder in ("here", "there"):  # relative to the folder that the build is called in
+        monkeypatch.setenv("ECGKIT_DATA", folder)
+        key = execute.execute(path, "synthetic", "quick", False, "code")["key"]
+        page = nbformat.read(in_tmp / "_build" / "cache" / f"{key}.ipynb", as_version=4)
+        shown.append(page.cells[-1].outputs[0].text.split())
+    assert shown == [[str(in_tmp / "results"), str(in_tmp / name)] for name in ("here", "there")]
 
 
 @pytest.mark.slow

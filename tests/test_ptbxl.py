@@ -124,7 +124,7 @@ def test_metadata_that_cannot_be_right_are_refused(folder: Path, table: pd.DataF
     with pytest.raises(RecordError, match="cannot read the scp_codes"):
         ptbxl.read_metadata(folder)
     table.assign(scp_codes="{'XYZ': 1.0}").to_csv(folder / "ptbxl_database.csv")
-    with pytest.raises(RecordError, match="record 1: unknown statement 'XYZ'"):
+    with pytest.raises(RecordError, match=r"record 1: unknown statement 'XYZ'.*scp_statements\.csv"):
         ptbxl.read_labels(ptbxl.read_metadata(folder))
 
 
@@ -254,6 +254,18 @@ def test_the_published_numbers_of_1_0_3(real_data: Path) -> None:
     assert np.nanmax(age.labels) <= 89 and len(age) == 21799 - 89 - int(ds.meta["age_over_89"].sum())
     quality = datasets.load("ptbxl", real_data / "ptbxl", task="quality")
     assert 0.22 <= quality.labels[:, 0].mean() < 0.23  # "about 22 %", section III-D
+
+
+def test_a_table_of_statements_is_read_anew_and_a_damaged_one_named(folder: Path) -> None:
+    own, rows = folder / "scp_statements.csv", labels_ptbxl._TABLE.read_bytes().splitlines(keepends=True)
+    for damaged in (b"", b"\xff\xfe"):
+        own.write_bytes(damaged)
+        with pytest.raises(RecordError, match=r"scp_statements\.csv cannot be read"):
+            datasets.load("ptbxl", folder)
+    own.write_bytes(b"".join(rows))
+    assert len(datasets.load("ptbxl", folder, task="all").classes) == 71
+    own.write_bytes(b"".join(row for row in rows if not row.startswith(b"WPW")))
+    assert len(datasets.load("ptbxl", folder, task="all").classes) == 70
 
 
 @pytest.mark.real_data

@@ -14,7 +14,7 @@ from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.experiments import methods, runner
 from ecgkit.experiments.check import check_record
 from ecgkit.experiments.methods import METHODS, train_config
-from ecgkit.experiments.outcome import Outcome
+from ecgkit.experiments.outcome import Outcome, Parts
 from ecgkit.experiments.results import load, load_predictions, load_tables, state_folder
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.runner import execute
@@ -301,6 +301,26 @@ def test_a_method_may_return_a_table_instead_of_scores(data, tmp_path, monkeypat
     assert runs["correlation_low"].item() == -0.75
     table = load_tables(runs, tmp_path)
     assert table[["fold", "f1"]].to_dict("records") == rows and set(table["hash"]) == {record["hash"]}
+
+
+def test_classes_too_rare_to_be_drawn_together_do_not_lose_the_run(data, tmp_path, monkeypatch) -> None:
+    """Every class has one positive test record: hardly a draw has them all."""
+
+    def rare(run, parts, device, checkpoint, progress) -> Outcome:
+        count = len(parts.test)
+        names = tuple(f"c{k}" for k in range(count))
+        changed = (
+            replace(part, labels=np.eye(len(part), count, dtype=np.uint8), classes=names)
+            for part in (parts.train, parts.validation, parts.test)
+        )
+        scores = np.eye(count) + np.random.default_rng(0).random((count, count))
+        return Outcome(scores, parts=Parts(*changed))
+
+    monkeypatch.setitem(METHODS, "rare", rare)
+    path = execute(a_run(data, "rare"), tmp_path, data_root=data, device="cpu")
+    record = json.loads(path.read_text())
+    assert record["intervals"].endswith("95 %, classes that a draw lost are left out of it")
+    assert check_record(path) == []
 
 
 def test_a_part_of_a_data_set_is_not_taken_for_the_whole(data, tmp_path) -> None:

@@ -521,7 +521,13 @@ def test_a_head_with_normalisation_never_sees_one_sample() -> None:
 def test_a_loss_that_explodes_and_bad_settings_are_errors() -> None:
     with pytest.raises(FloatingPointError, match="lower the learning rate"):
         train_with_selection(tiny(), toy(), toy(), Scaler(0.0, 1e-42), CONFIG, create("full_data"), 0)
-    for bad in ({"epochs": 0}, {"revision_epochs": 9}, {"labels": "x"}, {"granularity": "x"}):
+    for bad in (
+        {"epochs": 0},
+        {"revision_epochs": 9},
+        {"labels": "x"},
+        {"granularity": "x"},
+        {"window_s": 0},
+    ):
         with pytest.raises(ValueError):
             replace(CONFIG, **bad)
 

@@ -96,6 +96,12 @@ def test_bad_metadata_is_refused(tmp_path: Path, text: str, message: str) -> Non
         sph.read_metadata(tmp_path)
 
 
+def test_a_bad_statement_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, ["A00001,,S1,50,M,5000,2020-01-01"])
+    with pytest.raises(RecordError, match=r"metadata\.csv.*no list of AHA statements.*download it again"):
+        datasets.load("sph", tmp_path)
+
+
 @pytest.mark.real_data
 def test_every_real_record_loads(real_data: Path) -> None:
     with pytest.warns(UserWarning, match="25764 of 25770"):

@@ -352,6 +352,14 @@ def test_another_rate_is_refused(cache: Path, root: Path) -> None:
         load(root)
 
 
+def test_a_record_without_all_leads_is_named(cache: Path, root: Path) -> None:
+    write_toy(root)
+    header = root / "r0001.hea"
+    header.write_text(header.read_text().replace(" V6\n", " V7\n"))
+    with pytest.raises(RecordError, match=r"r0001\.hea: missing lead V6"):
+        load(root)
+
+
 def test_planted_truth_follows_its_records(cache: Path, root: Path) -> None:
     write_toy(root)
     assert load(root).truth is None and load(root).version == "1"

@@ -106,6 +106,11 @@ def test_expand_keeps_the_order_of_the_file_and_drops_repeats(tmp_path: Path) ->
         ("experiment: x\ngrid: {model: a}", "is missing"),
         ("experiment: x\ngrid: [", "not valid YAML"),
         ("experiment: x\ngrid: {}\nfoo: 1", "unknown entry foo"),
+        ("experiment: x\ngrid:", "`grid` holds None"),
+        ("experiment: x\ngrid: []", "`grid` is empty"),
+        ("experiment: x\ngrid: {seed: []}", "no value for seed"),
+        ("experiment: x\ngrid: {1: 2}", "fields with their values are wanted"),
+        ("experiment: x\ndefaults: [a]\ngrid: {seed: 0}", "`defaults` holds"),
     ],
 )
 def test_a_wrong_sweep_file_is_named_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
@@ -113,6 +118,39 @@ def test_a_wrong_sweep_file_is_named_with_the_reason(tmp_path: Path, text: str, 
     with pytest.raises(ValueError, match=message) as error:
         read_sweep(tmp_path / "s.yaml")
     assert "s.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("experiment: 2024", 'experiment is 2024, not a text: write it in quotes, "2024"'),
+        ("experiment: my runs", "cannot name a folder"),
+        ("dataset_version: 1.0", "dataset_version is 1.0, not a text"),
+        ("seed: '0'", "seed is '0'; a whole number"),
+        ("seed: -1", "seed is -1; a whole number"),
+        ("params.max_lr: 1e-3", "params.max_lr is the text '1e-3', not a number: write 0.001"),
+    ],
+)
+def test_what_yaml_takes_for_another_type_is_an_error(tmp_path: Path, line: str, message: str) -> None:
+    """Before training: a version that is a number would never equal the one of the data."""
+    fields = {
+        name: value
+        for name, value in make_run().to_dict().items()
+        if name not in ("params", line.split(":")[0])
+    }
+    name = fields.pop("experiment", "demo")
+    head = [line] if line.startswith("experiment") else [f"experiment: {name}"]
+    rows = [f"  {key}: {json.dumps(value)}" for key, value in fields.items()]
+    rows += [] if line.startswith("experiment") else [f"  {line}"]
+    (tmp_path / "s.yaml").write_text("\n".join([*head, "grid:", *rows]))
+    with pytest.raises(ValueError, match=message):
+        read_sweep(tmp_path / "s.yaml")
+
+
+def test_a_sweep_file_of_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_bytes("experiment: d\xe9mo".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"s\.yaml: 'utf-8' codec"):
+        read_sweep(tmp_path / "s.yaml")
 
 
 def test_every_sweep_of_the_project_is_valid() -> None:

@@ -92,3 +92,5 @@ def test_join_puts_parts_below_each_other() -> None:
     again = join(whole.split())
     assert np.array_equal(again.signals, signals) and np.array_equal(again.labels, whole.labels)
     assert again.meta["record_id"].tolist() == [0, 1, 2, 3, 4]
+    train, validation, test = whole.split()
+    assert join([train, validation]).fingerprint not in (train.fingerprint, join([train, test]).fingerprint)

@@ -25,6 +25,8 @@ import nbformat
 from bookinfo import BUILD, ROOT, sources
 from colab import read_source
 
+from ecgkit.datasets.download import default_root
+
 __all__ = ["accepts", "execute", "execute_all"]
 
 SEED = 0
@@ -75,7 +77,8 @@ def execute(source: Path, data: str, profile: str, force: bool, code: str) -> di
     name = source.relative_to(ROOT).as_posix()
     data = data if accepts(source, data) else "synthetic"
     parameters = {"PROFILE": profile, "DATA": data, "SEED": SEED}
-    root = os.environ.get("ECGKIT_DATA", "") if data != "synthetic" else ""
+    # A notebook runs in its own folder: a relative name would not do. Some load real data in any case.
+    root = str(default_root().resolve()) if data != "synthetic" or os.environ.get("ECGKIT_DATA") else ""
     key = hashlib.sha256(f"{source.read_text()}{parameters}{root}{code}".encode()).hexdigest()[:24]
     kept, entry = BUILD / "cache" / f"{key}.ipynb", BUILD / "cache" / f"{key}.json"
     if force or not (kept.exists() and entry.exists()):
@@ -104,7 +107,9 @@ def execute(source: Path, data: str, profile: str, force: bool, code: str) -> di
             "--execution-timeout",
             "1800",
         ]
-        environment = {"ECGKIT_RESULTS": str(ROOT / "results"), "OMP_NUM_THREADS": "1", **os.environ}
+        # These results alone: the key knows no others, and the scoreboard beside the pages reads them.
+        environment = {"OMP_NUM_THREADS": "1", **os.environ, "ECGKIT_RESULTS": str(ROOT / "results")}
+        environment |= {"ECGKIT_DATA": root} if root else {}
         environment.pop("MPLBACKEND", None)  # the kernel's own backend puts the figures on the page
         start = time.perf_counter()
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -139,7 +144,13 @@ def _tidy(path: Path, source: nbformat.NotebookNode) -> None:
 
 
 def execute_all(data: str, profile: str, force: bool = False, only: list[Path] | None = None) -> Path:
-    """Execute all notebooks, two at a time; returns the folder of the results. Names all that failed."""
+    """Execute all notebooks, two at a time; returns the folder of the results.
+
+    Raises:
+        SystemExit: If no notebook runs on `data`, or some failed; names all of these.
+    """
+    if not any(accepts(source, data) for source in sources()):
+        raise SystemExit(f"no notebook runs on {data!r}: choose synthetic, or a data set that one names")
     out = BUILD / "executed" / f"{data}-{profile}"
     shutil.rmtree(out, ignore_errors=True)
     code, entries, failures = state_of_the_code(), [], []

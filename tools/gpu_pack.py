@@ -230,8 +230,10 @@ def commit() -> str:
 
 def bring_home(folder: Path, results: Path) -> tuple[int, list[str]]:
     """Put results that came back into `results`; records that fail the check are left out and named."""
-    taken, problems = 0, []
-    for path in sorted(folder.glob("results*.zip")):
+    archives = sorted(folder.glob("results*.zip"))
+    problems = [] if archives else [f"{folder} holds no results*.zip: name the folder that came back"]
+    taken = 0
+    for path in archives:
         unpacked = results / ".state" / f"home-{os.getpid()}"
         try:
             # The end of a zip that was cut may be that of the predictions in it, which are a zip as well.
@@ -283,7 +285,7 @@ def main() -> int:
     ]
     try:
         count = pack(sweeps, arguments.out, arguments.data_root, results)
-    except FileExistsError as error:
+    except (OSError, ValueError) as error:  # a missing sweep, other data, a full folder
         sys.exit(str(error))
     files = list(arguments.out.iterdir())
     size = sum(file.stat().st_size for file in files) / 1e6

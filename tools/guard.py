@@ -23,7 +23,7 @@ def main() -> int:
     # -o addopts: the doctest option of the package's tests does not go with notebooks.
     options = ["-q", "-o", "addopts=", "-p", "no:cacheprovider", "--nbval-lax"]
     options += ["--nbval-cell-timeout", "1800", "-n", "2", "--dist", "loadfile"]
-    environment = {"ECGKIT_RESULTS": str(ROOT / "results"), "OMP_NUM_THREADS": "1", **os.environ}
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, "ECGKIT_RESULTS": str(ROOT / "results")}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *paths], cwd=ROOT, env=environment
     ).returncode

@@ -14,7 +14,8 @@ import sys
 if not (3, 11) <= sys.version_info[:2] < (3, 14):
     sys.exit(f"Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}: try `make PYTHON=python3.12 ...`")
 CHECK
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# Also where an earlier call was killed before pip was in it.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
 py=$venv/bin/python
 
 reachable() {

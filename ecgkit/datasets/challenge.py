@@ -40,9 +40,8 @@ from ecgkit.datasets.labels_snomed import CPSC9, MELEP_LABELS, scored_classes, s
 from ecgkit.datasets.splits import stratified_folds
 from ecgkit.errors import RecordError
 from ecgkit.signals.header import Header, SignalLine
-from ecgkit.signals.leads import standard_order
 from ecgkit.signals.patient import age_from_text, comment_fields, sex_from_text
-from ecgkit.signals.read import INVALID_SAMPLE, read_digital
+from ecgkit.signals.read import INVALID_SAMPLE, lead_order, read_digital
 from ecgkit.signals.resampling import resample
 
 __all__ = ["CHALLENGE_SETS", "CPSC2018", "CPSC2018_EXTRA", "CSN", "GEORGIA", "PTB", "first_seconds"]
@@ -178,7 +177,7 @@ def _read(max_duration_s: int, path: Path, sampling_rate_hz: int) -> tuple[np.nd
     digital, header = read_digital(path)
     samples = min(header.samples, round(max_duration_s * header.sampling_rate_hz))
     signal = np.empty((12, samples), np.float32)
-    for row, index in enumerate(standard_order(header.leads)):
+    for row, index in enumerate(lead_order(header)):
         signal[row] = _millivolts(path, header.signals[index], digital[index, :samples])
     return resample(signal, header.sampling_rate_hz, sampling_rate_hz), 1.0
 

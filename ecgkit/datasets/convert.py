@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgkit.errors import RecordError, StoreError
-from ecgkit.signals.leads import standard_order
-from ecgkit.signals.read import INVALID_SAMPLE, read_digital, read_record
+from ecgkit.signals.read import INVALID_SAMPLE, lead_order, read_digital, read_record
 
 __all__ = ["Converted", "Reader", "convert_signals", "read_wfdb", "to_units"]
 
@@ -57,7 +56,7 @@ def read_wfdb(path: Path, sampling_rate_hz: int) -> tuple[np.ndarray, float]:
     invalid = INVALID_SAMPLE.get(lines[0].format)
     if not plain or (invalid is not None and bool((digital == invalid).any())):
         return read_record(path).signal_mv, 1.0
-    order = standard_order(header.leads)
+    order = lead_order(header)
     return (digital if order == _IN_ORDER and len(digital) == 12 else digital[order]), 1.0 / lines[0].gain
 
 

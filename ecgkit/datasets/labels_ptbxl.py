@@ -32,7 +32,6 @@ _TABLE = Path(__file__).parent / "tables" / "scp_statements.csv"
 _COLUMNS = ("description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
 
 
-@cache
 def statements(path: Path | None = None) -> pd.DataFrame:
     """The table of statements, indexed by code.
 
@@ -45,7 +44,7 @@ def statements(path: Path | None = None) -> pd.DataFrame:
 
     Raises:
         DataNotFoundError: If the file is not there.
-        RecordError: If it lacks a column.
+        RecordError: If it cannot be read or lacks a column.
 
     Source:
         PTB-XL 1.0.3, scp_statements.csv (Wagner et al., 2020).
@@ -54,11 +53,21 @@ def statements(path: Path | None = None) -> pd.DataFrame:
     >>> len(table), int(table.diagnostic.sum()), int(table.form.sum()), int(table.rhythm.sum())
     (71, 44, 19, 12)
     """
-    path = path or _TABLE
+    return _own_table() if path is None else _read_table(path)
+
+
+@cache
+def _own_table() -> pd.DataFrame:
+    return _read_table(_TABLE)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, index_col=0)
     except FileNotFoundError as error:
         raise DataNotFoundError(f"{path} is not there; it is part of PTB-XL") from error
+    except ValueError as error:  # pandas cannot read it
+        raise RecordError(f"{path} cannot be read ({str(error).strip()}); download it again") from error
     missing = [column for column in _COLUMNS if column not in table.columns]
     if missing:
         raise RecordError(f"{path} has no column {missing[0]!r}; is it the scp_statements.csv of PTB-XL?")

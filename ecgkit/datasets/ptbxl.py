@@ -147,7 +147,10 @@ def read_labels(meta: pd.DataFrame, table: pd.DataFrame | None = None) -> dict[s
     for row, text in enumerate(meta["scp_codes"]):
         for code in json.loads(text):
             if code not in position:
-                raise RecordError(f"record {meta['record_id'].iloc[row]}: unknown statement {code!r}")
+                raise RecordError(
+                    f"record {meta['record_id'].iloc[row]}: unknown statement {code!r}, which is not in "
+                    f"{_STATEMENTS}; download that and {_DATABASE} again"
+                )
             made[row, position[code]] = 1
     labels = {level: level_labels(made, codes, level, table) for level in LEVELS}
     everyone = np.ones(len(meta), bool)

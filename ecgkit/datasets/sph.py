@@ -95,7 +95,10 @@ def _describe(root: Path, sampling_rate_hz: int, files: list[Path]) -> Contents:
     unlisted = sorted(set(there) - set(listed["record_id"]))
     if unlisted:
         raise RecordError(f"{there[unlisted[0]]}: not listed in {root / _METADATA}; download both again")
-    primary = [list(dict.fromkeys(s.primary for s in parse_statements(text))) for text in meta["codes"]]
+    try:
+        primary = [list(dict.fromkeys(s.primary for s in parse_statements(text))) for text in meta["codes"]]
+    except ValueError as error:
+        raise RecordError(f"{root / _METADATA}: {error}; download it again") from None
     codes = [entry.code for entry in aha_codes().values() if entry.category]
     members = {letter: [c for c in codes if aha_codes()[c].category == letter] for letter in CATEGORIES}
     labels = Labels(tuple(codes), label_matrix(primary, [[code] for code in codes]))

@@ -17,6 +17,7 @@ from ecgkit.evaluation.resampled import Evaluator, fast_evaluator
 __all__ = [
     "BootstrapResult",
     "Metric",
+    "RareOutcomeError",
     "bootstrap",
     "paper_notation",
     "resample_counts",
@@ -26,6 +27,10 @@ Metric = Callable[[NDArray, NDArray], float]
 
 _BATCH = 100  # resamples made and evaluated together
 _MOST_TRIES = 500  # resamples tried for each one kept, before giving up
+
+
+class RareOutcomeError(ValueError):
+    """Hardly any resample holds both outcomes of every class."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ def resample_counts(
         these.
 
     Raises:
-        ValueError: If `n` < 1, `groups` has missing values or another length than `y_true`, or fewer than one
-            resample in 500 has all classes.
+        ValueError: If `n` < 1, or `groups` has missing values or another length than `y_true`.
+        RareOutcomeError: If fewer than one resample in 500 has all classes.
 
     Source:
         Strodthoff et al. (2021), PTB-XL benchmark, Appendix I.
@@ -125,7 +130,7 @@ def resample_counts(
         kept, tried = kept + len(ends), tried + used
         if kept < n and tried >= _MOST_TRIES * max(kept, 1):
             rarest = int(min(outcomes.sum(axis=0)))
-            raise ValueError(
+            raise RareOutcomeError(
                 f"only {kept} of {tried} resamples had both outcomes of every class (the rarest has {rarest} "
                 "records); drop the classes that are too rare, or pass redraw=False"
             )

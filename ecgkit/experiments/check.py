@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ecgkit.errors import RecordError
-from ecgkit.experiments.results import SCHEMA, Predictions, read_predictions, read_record, record_path
+from ecgkit.experiments.results import (
+    ALL_DRAWS,
+    SCHEMA,
+    Predictions,
+    read_predictions,
+    read_record,
+    record_path,
+)
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.sources import loaded_experiments
 
@@ -202,7 +209,10 @@ def _interval(name: str, record: Mapping[str, Any], stored: Predictions) -> Iter
         yield f"does not say how the interval of {name} was drawn: {record['intervals']!r}"
         return
     metric, (draws, percent) = getattr(evaluation, name), map(int, drawn.groups())
-    again = evaluation.bootstrap(metric, stored.y_true, stored.y_score, draws, percent / 100, seed=0)
+    redraw = ALL_DRAWS not in record["intervals"]
+    again = evaluation.bootstrap(
+        metric, stored.y_true, stored.y_score, draws, percent / 100, seed=0, redraw=redraw
+    )
     said = record["metrics"][name]
     if max(abs(said["low"] - again.low), abs(said["high"] - again.high)) > TOLERANCE:
         yield (

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from ecgkit.experiments.run import Run
 
 __all__ = ["expand", "read_sweep"]
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def read_sweep(path: str | Path) -> list[Run]:
@@ -22,8 +25,8 @@ def read_sweep(path: str | Path) -> list[Run]:
         ValueError: If the file is no sweep file; the message names it.
     """
     path = Path(path)
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
             return expand(json.loads(text))
         import yaml
@@ -45,7 +48,7 @@ def expand(sweep: Mapping[str, Any]) -> list[Run]:
     slowest. A run that two blocks share is listed once.
 
     Raises:
-        ValueError: If a field is missing or unknown.
+        ValueError: If a field is missing, unknown or of a wrong type, or a list of values is empty.
 
     >>> runs = expand({
     ...     "experiment": "demo",
@@ -63,6 +66,13 @@ def expand(sweep: Mapping[str, Any]) -> list[Run]:
     blocks = sweep["grid"] if isinstance(sweep["grid"], list) else [sweep["grid"]]
     defaults = sweep.get("defaults") or {}
     runs: dict[str, Run] = {}
+    if not blocks:
+        raise ValueError("`grid` is empty: name at least one field, for example `seed: [0, 1]`")
+    for part, block in (("defaults", defaults), *(("grid", block) for block in blocks)):
+        if not isinstance(block, Mapping) or not all(isinstance(key, str) for key in block):
+            raise ValueError(f"`{part}` holds {block!r}; fields with their values are wanted, `seed: 0`")
+        if empty := [key for key, value in block.items() if value == []]:
+            raise ValueError(f"no value for {', '.join(empty)}: the list is empty")
     for block in blocks:
         fields = {**block, **{key: value for key, value in defaults.items() if key not in block}}
         values = [value if isinstance(value, list) else [value] for value in fields.values()]
@@ -75,4 +85,10 @@ def expand(sweep: Mapping[str, Any]) -> list[Run]:
 def _run(experiment: str, fields: Mapping[str, Any]) -> Run:
     plain = {key: value for key, value in fields.items() if not key.startswith("params.")}
     params = {key[len("params.") :]: value for key, value in fields.items() if key.startswith("params.")}
+    for name, value in params.items():
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            raise ValueError(
+                f"params.{name} is the text {value!r}, not a number: write {float(value)} "
+                "(YAML takes 1e-3 for a text, and 1.0e-3 for a number)"
+            )
     return Run.from_dict({"experiment": experiment, **plain, "params": params})

@@ -24,7 +24,7 @@ from ecgkit.experiments.outcome import Outcome, Parts, Progress
 from ecgkit.experiments.planted import planted
 from ecgkit.experiments.relevance import relevance
 from ecgkit.experiments.run import Run
-from ecgkit.experiments.settings import train_config
+from ecgkit.experiments.settings import check_known, train_config
 from ecgkit.experiments.supervised import supervised
 from ecgkit.experiments.transfer_curve import transfer
 from ecgkit.experiments.uncertainty import ensemble
@@ -43,12 +43,13 @@ def selection_settings(run: Run) -> tuple[selection.SelectionConfig, selection.S
     Protocol "quick" means 3 epochs, unless the run names another number.
 
     Raises:
-        ValueError: If a parameter belongs to none of the three.
+        ValueError: If a parameter belongs to none of the three, or has a wrong type.
     """
     known = {f.name for f in fields(selection.SelectionConfig)}
     settings = {key: value for key, value in run.params.items() if key in known}
     options = {key: value for key, value in run.params.items() if key in _MODEL_OPTIONS}
     rest = {key: value for key, value in run.params.items() if key not in known and key not in options}
+    check_known(settings, selection.SelectionConfig)
     if run.protocol == "quick":
         settings = {"epochs": 3, **settings}
     return selection.SelectionConfig(**settings), selection.create(run.method, **rest), options

@@ -20,6 +20,7 @@ from ecgkit.experiments.run import Run, canonical_json
 from ecgkit.files import atomic_write
 
 __all__ = [
+    "ALL_DRAWS",
     "SCHEMA",
     "Predictions",
     "aggregate",
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 SCHEMA = 1
+ALL_DRAWS = "classes that a draw lost are left out of it"
+"""What `intervals` of a record adds where draws without all classes were not drawn again."""
 _IDENTITY = ("dataset", "dataset_version", "task", "model", "method", "protocol", "sampling_rate_hz")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -60,11 +61,13 @@ class Run:
     def __post_init__(self) -> None:
         if self.protocol not in get_args(Protocol):
             raise ValueError(f"protocol is {self.protocol!r}; choose one of {', '.join(get_args(Protocol))}")
-        if (
-            not self.experiment
-            or any(c in self.experiment for c in "/\\.")
-            or self.experiment.startswith("-")
-        ):
+        for name in ("experiment", "dataset", "dataset_version", "task", "model", "method"):
+            if not isinstance(value := getattr(self, name), str):
+                raise ValueError(f'{name} is {value!r}, not a text: write it in quotes, "{value}"')
+        for name in ("seed", "sampling_rate_hz"):
+            if type(value := getattr(self, name)) is not int or value < 0:
+                raise ValueError(f"{name} is {value!r}; a whole number from 0 is wanted, without quotes")
+        if not re.fullmatch(r"\w[\w-]*", self.experiment):
             raise ValueError(
                 f"experiment {self.experiment!r} cannot name a folder: use letters, digits and _"
             )

@@ -11,19 +11,34 @@ __all__ = ["check_known", "model_options", "train_config"]
 
 _RECURRENT = ("lstm", "lstm_bidir")
 _MODEL_OPTIONS = ("kernel_scale",)
+_NUMBERS: dict[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+}
 
 
 def check_known(params: Mapping[str, Any], settings: type) -> None:
-    """Check that every parameter is a field of a dataclass of settings.
+    """Check that every parameter is a field of a dataclass of settings, and a number where that is one.
 
     Raises:
-        ValueError: If one is not; the message lists those that there are.
+        ValueError: If one is not; the message lists the fields that there are, or says what is wanted.
+
+    >>> check_known({"epochs": 2.5}, TrainConfig)
+    Traceback (most recent call last):
+    ...
+    ValueError: parameter epochs is 2.5; a whole number is wanted
     """
-    known = {f.name for f in fields(settings)}
-    if unknown := set(params) - known:
+    known = {f.name: f.type for f in fields(settings)}
+    if unknown := set(params) - set(known):
         raise ValueError(
             f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
         )
+    for name, value in params.items():
+        for kind, (types, wanted) in _NUMBERS.items():
+            asked = known[name] == kind or (known[name] == kind | None and value is not None)
+            if asked and not isinstance(value, types):
+                raise ValueError(f"parameter {name} is {value!r}; {wanted} is wanted")
 
 
 def train_config(run: Run) -> TrainConfig:

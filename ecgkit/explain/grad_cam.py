@@ -1,12 +1,27 @@
 """Grad-CAM at the price of a forward pass."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecgkit.models.heads import AveragePool, ConcatPool, RecurrentPool
 
-__all__ = ["feature_cam", "grad_cam", "targets", "upsample"]
+__all__ = ["evaluating", "feature_cam", "grad_cam", "targets", "upsample"]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside. Then each part is in its own mode again: some may be frozen in a training."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def grad_cam(model: nn.Module, x: Tensor, target: int | Tensor | None = None) -> Tensor:
@@ -39,13 +54,8 @@ def grad_cam(model: nn.Module, x: Tensor, target: int | Tensor | None = None) ->
     body, head = getattr(model, "body", None), getattr(model, "head", None)
     if not isinstance(body, nn.Module) or not isinstance(head, nn.Module):
         raise ValueError(f"{type(model).__name__} has no body and head; see ecgkit.models.heads.Classifier")
-    was_training = body.training
-    body.eval()
-    try:
-        with torch.no_grad():
-            features = body(x)
-    finally:
-        body.train(was_training)
+    with evaluating(body), torch.no_grad():
+        features = body(x)
     return upsample(feature_cam(head, features, target), x.shape[-1])
 
 
@@ -64,12 +74,8 @@ def feature_cam(head: nn.Module, features: Tensor, target: int | Tensor | None =
     Raises:
         ValueError: If `target` does not fit.
     """
-    was_training = head.training
-    head.eval()
-    try:
+    with evaluating(head):
         weights = _mean_gradient(head, features.detach(), target)  # (B, C)
-    finally:
-        head.train(was_training)
     shape = features.shape[2:]
     flat = features.detach().flatten(2)  # (B, C, positions)
     cam = (weights.to(flat.dtype).unsqueeze(1) @ flat).float().relu()  # (B, 1, positions)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ecgkit.explain.grad_cam import targets
+from ecgkit.explain.grad_cam import evaluating, targets
 
 __all__ = ["feature_cam_plus"]
 
@@ -29,16 +29,11 @@ def feature_cam_plus(head: nn.Module, features: Tensor, target: int | Tensor | N
         Chattopadhay et al., "Grad-CAM++" (2018), section 3, with exp(logit) as the score. Its factor
         exp(logit) is common to a whole map and left out.
     """
-    was_training = head.training
-    head.eval()
-    try:
-        inputs = features.detach().float().requires_grad_()
-        with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
-            logits = head(inputs)
-            score = logits.gather(1, targets(target, logits)).sum()
-            (gradient,) = torch.autograd.grad(score, inputs)
-    finally:
-        head.train(was_training)
+    inputs = features.detach().float().requires_grad_()
+    with evaluating(head), torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
+        logits = head(inputs)
+        score = logits.gather(1, targets(target, logits)).sum()
+        (gradient,) = torch.autograd.grad(score, inputs)
     g, a = gradient.flatten(2), inputs.detach().flatten(2)  # (B, C, positions)
     below = 2 * g**2 + a.sum(dim=2, keepdim=True) * g**3
     alpha = torch.where(below != 0, g**2 / torch.where(below != 0, below, torch.ones_like(below)), 0.0)

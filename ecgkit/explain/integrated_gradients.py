@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ecgkit.explain.grad_cam import targets
+from ecgkit.explain.grad_cam import evaluating, targets
 
 __all__ = ["integrated_gradients"]
 
@@ -39,9 +39,7 @@ def integrated_gradients(
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}; at least 1 is wanted")
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         with torch.no_grad():
             wanted = targets(target, model(x))
         total = torch.zeros_like(x)
@@ -50,6 +48,4 @@ def integrated_gradients(
             with torch.enable_grad():
                 score = model(point).gather(1, wanted).sum()
                 total += torch.autograd.grad(score, point)[0]
-    finally:
-        model.train(was_training)
     return total / steps * x

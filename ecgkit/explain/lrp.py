@@ -75,7 +75,7 @@ def _forward(module: nn.Module, x: Tensor, epsilon: float) -> tuple[Tensor, Back
             x, back = _forward(child, x, epsilon)
             steps.append(back)
         return x, _chain(steps)
-    if hasattr(module, "shortcut"):
+    if _branch(module):
         return _residual(module, x, epsilon)
     if isinstance(module, _SILENT):
         return module(x), lambda relevance: relevance
@@ -122,11 +122,13 @@ def _residual(module: nn.Module, x: Tensor, epsilon: float) -> tuple[Tensor, Bac
         share = relevance / _stable(total, 0.0)
         return back_a(a * share) + back_b(b * share)
 
-    return total.relu() if hasattr(module, "relu") else total, back
+    return module(x).detach(), back  # with a ReLU behind the sum, where the block has one
 
 
 def _branch(module: nn.Module) -> str:
-    return "main" if hasattr(module, "main") else "branch"
+    """Under which name a residual block holds its branch; empty for any other module."""
+    names = ("main", "branch") if hasattr(module, "shortcut") else ()
+    return next((name for name in names if hasattr(module, name)), "")
 
 
 def _stable(z: Tensor, epsilon: float) -> Tensor:
@@ -165,8 +167,8 @@ def _folded(sequence: nn.Sequential) -> nn.Sequential:
     for layer in sequence:
         if isinstance(layer, nn.Sequential):
             layer = _folded(layer)
-        elif hasattr(layer, "shortcut"):
-            for name in (_branch(layer), "shortcut"):
+        elif branch := _branch(layer):
+            for name in (branch, "shortcut"):
                 part = getattr(layer, name)
                 setattr(layer, name, _folded(part) if isinstance(part, nn.Sequential) else part)
         if isinstance(layer, nn.BatchNorm1d):

@@ -11,7 +11,7 @@ from ecgkit.signals.patient import age_from_text, codes_from_text, comment_field
 from ecgkit.signals.record import STANDARD_LEADS, Record
 from ecgkit.signals.sph import read_sph
 
-__all__ = ["INVALID_SAMPLE", "read_digital", "read_record"]
+__all__ = ["INVALID_SAMPLE", "lead_order", "read_digital", "read_record"]
 
 # The number that means "no valid sample" in each storage format (WFDB Applications Guide, signal(5)).
 INVALID_SAMPLE = {16: -32768, 61: -32768, 80: -128, 160: -32768, 212: -2048, 310: -512, 311: -512}
@@ -97,6 +97,18 @@ def read_digital(path: str | Path) -> tuple[np.ndarray, Header]:
         digital = _read_with_wfdb(path, header)
     _verify(path, header, digital)
     return digital, header
+
+
+def lead_order(header: Header) -> list[int]:
+    """Where the standard twelve leads lie among those of a record.
+
+    Raises:
+        RecordError: As `ecgkit.signals.standard_order`; the message names the header.
+    """
+    try:
+        return standard_order(header.leads)
+    except RecordError as error:
+        raise RecordError(f"{header.path}: {error}") from None
 
 
 def _find(path: Path) -> Path:

@@ -53,6 +53,8 @@ class LightConfig:
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size, self.train_folds) < 1:
             raise ValueError("epochs, batch_size and train_folds must be at least 1")
+        if min(self.lr, self.seconds, self.rate_hz) <= 0:
+            raise ValueError("lr, seconds and rate_hz must be above 0")
 
 
 def prepare_light(dataset: ECGDataset, config: LightConfig) -> ECGDataset:

@@ -52,6 +52,8 @@ class TrainConfig:
             raise ValueError("patience looks at the macro AUC, which a regression (loss 'mse') does not have")
         if min(self.epochs, self.batch_size, self.validate_every) < 1:
             raise ValueError("epochs, batch_size and validate_every must be at least 1")
+        if min(self.window_s, self.max_lr) <= 0:
+            raise ValueError("window_s and max_lr must be above 0")
 
 
 @dataclass

@@ -39,8 +39,8 @@ def predict(
     """Probabilities for every record.
 
     The record is cut into windows that overlap by half, the model sees each, and the element-wise maximum
-    (or mean) over the windows of a record counts. Windows that begin in the zero padding after a short
-    record are left out.
+    (or mean) over the windows of a record counts. Windows that lie more than half in the zero padding after
+    a short record are left out.
 
     Args:
         model: (B, leads, T) -> (B, K) logits, on the device of the data.

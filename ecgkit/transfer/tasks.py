@@ -1,5 +1,6 @@
 """Small target tasks drawn from a large data set: some of its labels, some of its records."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -173,6 +174,7 @@ def join(parts: Sequence[ECGDataset]) -> ECGDataset:
         signals=np.concatenate([part.signals for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         meta=pd.concat([part.meta for part in parts], ignore_index=True),
+        fingerprint=hashlib.sha256(" ".join(part.fingerprint for part in parts).encode()).hexdigest(),
         lengths=np.concatenate([part.lengths for part in parts]),
         known=np.concatenate([part.known for part in parts]),
         truth=None,

@@ -57,6 +57,8 @@ class SelectionConfig:
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size, self.validate_every, self.rescore_every) < 1:
             raise ValueError("epochs, batch_size, validate_every and rescore_every must be at least 1")
+        if min(self.window_s, self.lr) <= 0:
+            raise ValueError("window_s and lr must be above 0")
         if not 0 <= self.revision_epochs <= self.epochs:
             raise ValueError(f"revision_epochs is {self.revision_epochs}; choose 0 to {self.epochs}")
         if self.labels not in ("single", "multi"):
