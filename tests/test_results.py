@@ -335,6 +335,13 @@ def test_provenance_and_paper_beside_ours(results: Path) -> None:
     assert paper_vs_ours(paper, empty, ["task", "model"], "macro_auc")["ours"].tolist() == ["not run"] * 2
 
 
+def test_an_interval_breaks_in_one_place() -> None:
+    frame = pd.DataFrame({"a": ["0.9 ± 0.1", "0.9 (0.8 to 1.0)", "-0.1 to +0.2", "to be or not"]})
+    shown = Table(frame, pd.DataFrame())._repr_html_()
+    for words in ("0.9 ±\xa00.1", "0.9 (0.8 to\xa01.0)", "-0.1 to\xa0+0.2", "to be or not"):
+        assert words in shown
+
+
 def test_a_record_says_what_was_written(results: Path) -> None:
     run = make_run(0, "fake", width=[8, 16])
     record = read_record(record_path(results, run))

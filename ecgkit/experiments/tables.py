@@ -1,6 +1,7 @@
 """Tables for the book: each carries which runs its numbers come from, in a form that can be checked."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -77,10 +78,13 @@ class Table:
         return provenance(self.runs, with_seeds="seeds" not in self.frame) + how
 
     def _repr_html_(self) -> str:
+        shown = self.frame.to_html(index=False, border=0, na_rep="–")
+        # A narrow cell breaks an interval in one place alone.
+        shown = re.sub(r"(?<=\d) (to|±) (?=[+-]?\d)", " \\1\N{NO-BREAK SPACE}", shown)
         references = " ".join(run_references(self.runs)) if len(self.runs) else ""
         return (
             f'<figure class="ecgkit-table" data-runs="{html.escape(references)}">'
-            f"{self.frame.to_html(index=False, border=0, na_rep='–')}"
+            f"{shown}"
             f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
         )
 
