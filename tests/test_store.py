@@ -170,14 +170,16 @@ def test_a_subset_gathers_its_rows_only_when_they_are_read(cache: Path, root: Pa
 def test_a_killed_conversion_leaves_nothing_half_made(cache: Path, root: Path) -> None:
     signals = write_toy(root, 300)
     process = subprocess.Popen([sys.executable, TOY_SCRIPT, str(root), "0.05"], stderr=subprocess.DEVNULL)
+    conversion, workers = psutil.Process(process.pid), []
     deadline = time.monotonic() + 60
-    while not list(cache.glob("*.tmp/signals.npy")) and time.monotonic() < deadline:
+    while not (list(cache.glob("*.tmp/signals.npy")) and workers) and time.monotonic() < deadline:
         time.sleep(0.02)
+        workers = conversion.children()
     time.sleep(0.3)  # the workers are at work now
-    workers = psutil.Process(process.pid).children()
+    workers = conversion.children()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert workers and not psutil.wait_procs(workers, timeout=5)[1], "workers outlive the killed process"
+    assert workers and not psutil.wait_procs(workers, timeout=60)[1], "workers outlive the killed process"
     assert len(left_overs(cache)) == 1 and not store_of(root).exists()
     np.testing.assert_array_equal(load(root).signals, signals)
     assert left_overs(cache) == []

@@ -283,19 +283,19 @@ def test_ten_sigkills_at_random_moments_lose_and_double_nothing(tmp_path: Path) 
     results, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     rng = np.random.default_rng(0)
     for _ in range(10):  # each kill waits for a random number of epochs, so a slow machine changes nothing
-        process = sweep_process(tmp_path, runs, results, epoch_s=0.05, epochs=12)
+        process = sweep_process(tmp_path, runs, results, epoch_s=0.05, epochs=30)
         target = sum(epochs_computed(results).values()) + int(rng.integers(0, 7))
         wait_for(lambda target=target: sum(epochs_computed(results).values()) >= target)
         time.sleep(rng.uniform(0, 0.1))
         assert process.poll() is None, "the sweep ended before it could be killed: give it more epochs"
         process.kill()
         process.communicate()
-    assert 0 < len(epochs_computed(results)) < 8 * 12, "the kills met no run, or met them all finished"
-    final = sweep_process(tmp_path, runs, results, epoch_s=0.0, epochs=12)
+    assert 0 < len(epochs_computed(results)) < 8 * 30, "the kills met no run, or met them all finished"
+    final = sweep_process(tmp_path, runs, results, epoch_s=0.0, epochs=30)
     output, _ = final.communicate(timeout=600)
     assert final.returncode == 0, output
     for run in runs:
-        run_claimed(run, undisturbed, fake_execute, {"epoch_s": 0.0, "epochs": 12})
+        run_claimed(run, undisturbed, fake_execute, {"epoch_s": 0.0, "epochs": 30})
     assert len(list(results.glob("demo/*.json"))) == len(runs)
     assert not list(results.rglob("*.tmp"))
     ours, theirs = contents(results, runs), contents(undisturbed, runs)
