@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cheap_runs import CHEAP
 from fake_runner import fake_execute, make_run
 
 from ecgkit import datasets
 from ecgkit.datasets.synthetic import GENERATOR_VERSION, make_synthetic
-from ecgkit.experiments.methods import METHODS
 from ecgkit.experiments.results import load, read_record
 from ecgkit.experiments.run import Run
 
@@ -233,37 +233,6 @@ def python_there(bare: Path, environment: dict[str, Path], script: str, *argumen
     return done.stdout
 
 
-# A cheap run of each function of METHODS.
-LIGHT = ("superdiagnostic", "light_resnet18/E18")
-SECOND = {"rate_hz": 100, "high_hz": 40.0, "seconds": 1.0, "epochs": 1}
-SHORT = {"epochs": 1, "window_s": 10.0}
-DRAWN = {"records": 24, "min_positives": 5, "epochs": 1, "batch_size": 16, "window_s": 1.0}
-FOLDS = {
-    "width": 2,
-    "source": "rhythm",
-    "targets": "diagnostic",
-    "folds": 4,
-    "n_labels": [2, 3],
-    "source_epochs": 1,
-}
-CHOICE = {"groups": ["rhythm", "form"], "widths": [2], "source_epochs": [0, 1]}
-CHEAP = [
-    *((kind, (kind, LIGHT[1], SHORT)) for kind in ("age", "sex", "quality")),
-    *((kind, (*LIGHT, SHORT)) for kind in ("supervised", "leakage", "decisions")),
-    *((kind, (*LIGHT, SECOND)) for kind in ("thesis", "compressed")),
-    *((kind, ("superdiagnostic", "none", {})) for kind in ("naive", "wavelet_nn")),
-    ("decisions", ("superdiagnostic", "none", {"scorer": "wavelet_nn"})),
-    ("ensemble", (*LIGHT, SHORT | {"members": 2})),
-    ("erts_dbpd", ("superdiagnostic", "resnet18", {"epochs": 1, "width": 2})),
-    (
-        "planted",
-        ("superdiagnostic", "resnet18", {"epochs": 1, "width": 2, "wrong_labels": 0.2, "ig_records": 2}),
-    ),
-    ("relevance", ("all", "resnet18", SHORT | {"width": 2, "most": 20, "draws": 2})),
-    ("transfer", ("all", "fcn_wang", {"sites": [1, 2], "records": [8], "source_epochs": 1, "epochs": 2})),
-    ("melep_folds", ("all", "resnet18", DRAWN | FOLDS)),
-    ("melep_selection", ("all", "resnet18", DRAWN | CHOICE)),
-]
 MISSING = """
 import functools, json, sys, warnings
 from pathlib import Path
@@ -289,12 +258,7 @@ def test_what_needs_more_than_a_bare_machine_has(tmp_path: Path, bare: Path) -> 
 
     data = make_synthetic(tmp_path / "ptbxl", n=200).parent
     datasets.load("ptbxl", data)
-    runs = [
-        Run("x", "ptbxl", VERSION, task, model, method, "quick", 0, 100, params)
-        for method, (task, model, params) in CHEAP
-    ]
-    runs.append(Run("x", "synthetic", VERSION, "superdiagnostic", "none", "naive", "quick", 0))
-    assert {METHODS[run.method] for run in runs} == set(METHODS.values())
+    runs = [*CHEAP, Run("x", "synthetic", VERSION, "superdiagnostic", "none", "naive", "quick", 0)]
     assert {name for run in runs for name in needing(run)} == set(NEEDS)
     arguments = json.dumps([run.to_dict() for run in runs]), tmp_path / "results"
     found = json.loads(python_there(bare, {"ECGKIT_DATA": data}, MISSING, *arguments))

@@ -231,7 +231,7 @@ def _decisions(file: Path, record: Mapping[str, Any], test: Predictions) -> Iter
         yield str(error)
         return
     learned = {part: (found.y_true, found.y_score) for part, found in parts.items()}
-    values, _ = judged(learned, (test.y_true, test.y_score), n=1)
+    values, _ = judged(learned, (test.y_true, test.y_score), n=1, redraw=False)
     for name, value in values.items():
         if name not in record["metrics"]:
             yield f"metric {name} is missing"

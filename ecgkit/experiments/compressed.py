@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from ecgkit import compression, evaluation, models
 from ecgkit.experiments.light import METRICS, light_config
-from ecgkit.experiments.outcome import Outcome, Parts, Progress
+from ecgkit.experiments.outcome import Outcome, Parts, Progress, drawn
 from ecgkit.experiments.run import Run
 from ecgkit.models.light_resnet18 import LightResNet18
 from ecgkit.training import fit_scaler
@@ -82,6 +83,7 @@ def compressed(
     folder.mkdir(parents=True, exist_ok=True)
     variants = work.variants(folder)
     scores = {v.kind: _onnx_scores(v.path, test, scaler) for v in variants}
+    table, _ = drawn(partial(variant_rows, variants, parts.test.labels, scores, DRAWS), "as the metrics")
     return Outcome(
         scores=scores["float32"],
         config={
@@ -100,7 +102,7 @@ def compressed(
         seconds=work.total.seconds,
         metrics=METRICS,
         parts=parts,
-        table=variant_rows(variants, parts.test.labels, scores, DRAWS),
+        table=table,
     )
 
 
@@ -203,7 +205,11 @@ def _onnx_scores(path: Path, data: LightData, scaler: Scaler, batch_size: int = 
 
 
 def variant_rows(
-    variants: Sequence[Variant], y_true: np.ndarray, scores: Mapping[str, np.ndarray], draws: int
+    variants: Sequence[Variant],
+    y_true: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    draws: int,
+    redraw: bool = True,
 ) -> list[dict[str, Any]]:
     """One row per variant: sizes of its file, metrics with intervals, differences to another variant.
 
@@ -212,6 +218,7 @@ def variant_rows(
         y_true: Labels of the test records, shape (N, K).
         scores: Probabilities by kind of variant, shape (N, K) each.
         draws: Resamples behind each interval.
+        redraw: As `ecgkit.evaluation.bootstrap`.
 
     Returns:
         Columns network, variant, mib, gzipped_mib, against, and for each metric of Table 4.1 ``<metric>``,
@@ -231,12 +238,14 @@ def variant_rows(
         mine = scores[variant.kind]
         for name in METRICS:
             metric = getattr(evaluation, name)
-            found = evaluation.bootstrap(metric, y_true, mine, n=draws)
+            found = evaluation.bootstrap(metric, y_true, mine, n=draws, redraw=redraw)
             row |= {name: found.point, f"{name}_low": found.low, f"{name}_high": found.high}
             ends = [f"{name}_{end}" for end in ("difference", "difference_low", "difference_high")]
             row |= dict.fromkeys(ends)
             if variant.against:
-                pair = evaluation.paired_bootstrap(metric, y_true, mine, scores[variant.against], n=draws)
+                pair = evaluation.paired_bootstrap(
+                    metric, y_true, mine, scores[variant.against], n=draws, redraw=redraw
+                )
                 row |= dict(zip(ends, (pair.difference, pair.low, pair.high), strict=True))
         rows.append(row)
     return rows

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecgkit.evaluation import apply_thresholds, bootstrap, f_beta_g_beta, optimal_thresholds
 from ecgkit.experiments.baselines import naive, wavelet_nn
-from ecgkit.experiments.outcome import Outcome, Parts, Progress
+from ecgkit.experiments.outcome import Outcome, Parts, Progress, drawn
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.supervised import supervised
 from ecgkit.transfer.tasks import join
@@ -64,7 +64,10 @@ def decisions(
     scores = outcome.scores.astype(np.float16).astype(np.float32)
     train, validation, test = np.split(scores, np.cumsum([len(parts.train), len(parts.validation)]))
     learned = {"train": (parts.train.labels, train), "validation": (parts.validation.labels, validation)}
-    values, thresholds = judged(learned, (parts.test.labels, test))
+    (values, thresholds), how = drawn(
+        lambda redraw: judged(learned, (parts.test.labels, test), redraw=redraw),
+        "F and G: bootstrap over test records, thresholds held fixed, 1000 draws, 95 %",
+    )
     table = [
         {
             "chosen_on": source,
@@ -80,13 +83,13 @@ def decisions(
         scores=test,
         learned_scores={name: found for name, (_, found) in learned.items()},
         values=values,
-        intervals="F and G: bootstrap over test records, thresholds held fixed, 1000 draws, 95 %",
+        intervals=how,
         table=table,
     )
 
 
 def judged(
-    learned: Mapping[str, Scored], test: Scored, n: int = 1000
+    learned: Mapping[str, Scored], test: Scored, n: int = 1000, redraw: bool = True
 ) -> tuple[dict[str, dict[str, float]], dict[tuple[str, str], NDArray[np.float64]]]:
     """F and G (beta 2) of decisions, with thresholds from each part that was learned from.
 
@@ -94,6 +97,7 @@ def judged(
         learned: Labels and scores, by the name of the part.
         test: Those of the records to judge on.
         n: Draws of the bootstrap.
+        redraw: As `ecgkit.evaluation.bootstrap`.
 
     Returns:
         Point, low and high of ``f_beta_<part>`` and ``g_beta_<part>``, and the thresholds by metric and part.
@@ -102,12 +106,12 @@ def judged(
     thresholds: dict[tuple[str, str], NDArray[np.float64]] = {}
     for part, chosen_on in learned.items():
         for metric in _METRICS:
-            values[f"{metric}_{part}"], thresholds[metric, part] = judge(metric, chosen_on, test, n)
+            values[f"{metric}_{part}"], thresholds[metric, part] = judge(metric, chosen_on, test, n, redraw)
     return values, thresholds
 
 
 def judge(
-    metric: Metric, chosen_on: Scored, judged_on: Scored, n: int = 1000
+    metric: Metric, chosen_on: Scored, judged_on: Scored, n: int = 1000, redraw: bool = True
 ) -> tuple[dict[str, float], NDArray[np.float64]]:
     """Choose the thresholds that are best for some records, and judge the decisions on others.
 
@@ -116,6 +120,7 @@ def judge(
         chosen_on: Labels and scores of the records that the thresholds come from.
         judged_on: Labels and scores of the records to judge on.
         n: Draws of the bootstrap over the latter. It does not draw the former: the thresholds stay.
+        redraw: As `ecgkit.evaluation.bootstrap`.
 
     Returns:
         Point, low and high of the metric, and the thresholds, shape (K,).
@@ -135,5 +140,6 @@ def judge(
 
     thresholds = optimal_thresholds(*chosen_on, metric)
     labels, scores = judged_on
-    found = bootstrap(of_decisions, labels, apply_thresholds(scores, thresholds), n=n, level=0.95, seed=0)
+    decided = apply_thresholds(scores, thresholds)
+    found = bootstrap(of_decisions, labels, decided, n=n, level=0.95, seed=0, redraw=redraw)
     return {"point": found.point, "low": found.low, "high": found.high}, thresholds

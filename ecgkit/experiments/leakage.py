@@ -17,7 +17,7 @@ import torch
 from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.evaluation import macro_auc, paired_bootstrap
-from ecgkit.experiments.outcome import Outcome, Parts, Progress, total_seconds
+from ecgkit.experiments.outcome import Outcome, Parts, Progress, drawn, total_seconds
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import train_config
 from ecgkit.training import TrainConfig, Training, fit_scaler, predict, to_device, train_classifier
@@ -103,29 +103,34 @@ def leakage(
     """
     config = train_config(run)
     whole = join([parts.train, parts.validation, parts.test])
-    drawn = crossover(whole.meta["patient"].to_numpy(), run.seed)
-    test, validation = whole.subset(drawn.test), whole.subset(drawn.validation)
+    halves = crossover(whole.meta["patient"].to_numpy(), run.seed)
+    test, validation = whole.subset(halves.test), whole.subset(halves.validation)
     scores, trainings = {}, []
-    for number, (name, rows) in enumerate((("a", drawn.train_a), ("b", drawn.train_b))):
+    for number, (name, rows) in enumerate((("a", halves.train_a), ("b", halves.train_b))):
         scores[name], done = _one(
             run, whole.subset(rows), validation, test, config, device, checkpoint.with_name(f"{name}.pt")
         )
         trainings.append(done)
         if progress is not None:
             progress(number + 1, 2)
-    first = drawn.first[:, None]
+    first = halves.first[:, None]
     known = np.where(first, scores["a"], scores["b"])
     unknown = np.where(first, scores["b"], scores["a"])
-    gap = paired_bootstrap(macro_auc, test.labels, known, unknown, n=1000, seed=0)
+    gap, how = drawn(
+        lambda redraw: paired_bootstrap(
+            macro_auc, test.labels, known, unknown, n=1000, seed=0, redraw=redraw
+        ),
+        "leak: paired bootstrap over test patients, 1000 draws, 95 %",
+    )
     return Outcome(
         scores=unknown,
-        config={**asdict(config), "train_records": len(drawn.train_a), "test_patients": len(drawn.test)},
+        config={**asdict(config), "train_records": len(halves.train_a), "test_patients": len(halves.test)},
         curve=[{**entry, "network": float(n)} for n, done in enumerate(trainings) for entry in done.curve],
         samples_backprop=sum(done.samples_backprop for done in trainings),
         seconds=total_seconds(done.seconds for done in trainings),
-        parts=Parts(whole.subset(drawn.train_a), validation, test),
+        parts=Parts(whole.subset(halves.train_a), validation, test),
         values={"leak": {"point": gap.difference, "low": gap.low, "high": gap.high}},
-        intervals="leak: paired bootstrap over test patients, 1000 draws, 95 %",
+        intervals=how,
         table=[
             {
                 "half": half,
@@ -133,7 +138,7 @@ def leakage(
                 "known": macro_auc(test.labels[rows], known[rows]),
                 "unknown": macro_auc(test.labels[rows], unknown[rows]),
             }
-            for half, rows in (("first", drawn.first), ("second", ~drawn.first))
+            for half, rows in (("first", halves.first), ("second", ~halves.first))
         ],
     )
 

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ecgkit.datasets.base import ECGDataset
+from ecgkit.evaluation.bootstrap import RareOutcomeError
+from ecgkit.experiments.results import ALL_DRAWS
 
-__all__ = ["Outcome", "Parts", "Progress", "total_seconds"]
+__all__ = ["Outcome", "Parts", "Progress", "drawn", "total_seconds"]
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,25 @@ def total_seconds(trainings: Iterable[Mapping[str, float]]) -> dict[str, float]:
         for phase, spent in seconds.items():
             total[phase] = total.get(phase, 0.0) + spent
     return total
+
+
+def drawn(draw: Callable[[bool], T], how: str) -> tuple[T, str]:
+    """Intervals at the end of a run, and how they were drawn.
+
+    Where classes are so rare that hardly a draw holds all of them, draws that lost some of them count, too: a
+    long run is not lost by its last step.
+
+    Args:
+        draw: Draws them; its argument is `redraw` of `ecgkit.evaluation.bootstrap`.
+        how: What the record says of them.
+
+    >>> from ecgkit.evaluation import bootstrap, macro_auc
+    >>> labels, scores = np.eye(8), np.eye(8)  # eight classes with one record each
+    >>> found, how = drawn(lambda redraw: bootstrap(macro_auc, labels, scores, n=9, redraw=redraw), "9 draws")
+    >>> found.point, how
+    (1.0, '9 draws, classes that a draw lost are left out of it')
+    """
+    try:
+        return draw(True), how
+    except RareOutcomeError:
+        return draw(False), f"{how}, {ALL_DRAWS}"

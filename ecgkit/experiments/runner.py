@@ -13,13 +13,12 @@ import torch
 from ecgkit import evaluation, machine
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.evaluation import bootstrap, class_aucs
-from ecgkit.evaluation.bootstrap import BootstrapResult, RareOutcomeError
+from ecgkit.evaluation.bootstrap import BootstrapResult
 from ecgkit.experiments.data import load_for
 from ecgkit.experiments.energy import gpu_joules
 from ecgkit.experiments.methods import METHODS
-from ecgkit.experiments.outcome import Outcome, Parts
+from ecgkit.experiments.outcome import Outcome, Parts, drawn
 from ecgkit.experiments.results import (
-    ALL_DRAWS,
     Predictions,
     read_record,
     record_path,
@@ -111,7 +110,7 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
     if outcome.scores is not None:
         y_true = parts.test.labels
         y_score = outcome.scores.astype(np.float16).astype(np.float32)  # as they are stored
-        found, drawn = _bootstrapped(outcome.metrics, y_true, y_score)
+        found, how = _bootstrapped(outcome.metrics, y_true, y_score)
         metrics = {name: {"point": i.point, "low": i.low, "high": i.high} for name, i in found.items()}
         per_class = _per_class(parts, y_score)
         predictions = save_predictions(
@@ -120,7 +119,7 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
             _predictions(parts.test, y_score),
             {name: _predictions(getattr(parts, name), s) for name, s in outcome.learned_scores.items()},
         )
-        intervals.insert(0, drawn)
+        intervals.insert(0, how)
     return {
         "status": "finished",
         "run": run.to_dict(),
@@ -149,12 +148,9 @@ def _record(run: Run, parts: Parts, outcome: Outcome, results: Path) -> dict[str
 def _bootstrapped(
     names: tuple[str, ...], y_true: np.ndarray, y_score: np.ndarray
 ) -> tuple[dict[str, BootstrapResult], str]:
-    """Metrics with their intervals, and how these were drawn.
+    """Metrics with their intervals, and how these were drawn."""
 
-    Where classes are so rare that hardly a draw holds all of them, draws that lost some of them count, too.
-    """
-
-    def drawn(redraw: bool) -> dict[str, BootstrapResult]:
+    def draw(redraw: bool) -> dict[str, BootstrapResult]:
         return {
             name: bootstrap(
                 getattr(evaluation, name), y_true, y_score, n=1000, level=0.95, seed=0, redraw=redraw
@@ -162,11 +158,7 @@ def _bootstrapped(
             for name in names
         }
 
-    how = "bootstrap over test records, 1000 draws, 95 %"
-    try:
-        return drawn(redraw=True), how
-    except RareOutcomeError:
-        return drawn(redraw=False), f"{how}, {ALL_DRAWS}"
+    return drawn(draw, "bootstrap over test records, 1000 draws, 95 %")
 
 
 def _predictions(part: ECGDataset, scores: np.ndarray) -> Predictions:

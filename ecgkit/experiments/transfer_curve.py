@@ -5,8 +5,9 @@ target's training set, two networks are compared on the same target records: one
 fine-tuned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.labels_ptbxl import aggregation_matrix, classes_of
 from ecgkit.evaluation import bootstrap, fmax, macro_auc, paired_bootstrap
+from ecgkit.evaluation.bootstrap import BootstrapResult
+from ecgkit.evaluation.paired import PairedBootstrapResult
 from ecgkit.experiments.data import load_for, origin
-from ecgkit.experiments.outcome import Outcome, Parts, Progress, total_seconds
+from ecgkit.experiments.outcome import Outcome, Parts, Progress, drawn, total_seconds
 from ecgkit.experiments.run import Run
 from ecgkit.experiments.settings import train_config
 from ecgkit.models.heads import Classifier
@@ -133,10 +136,22 @@ def transfer(
             "scratch": predict(scratch, test, target_scaler, config.window_s, bf16=config.bf16),
             "fine-tuned": predict(tuned, test, source_scaler, config.window_s, bf16=config.bf16),
         }
-        table += [_row(size, len(train), start, parts.test.labels, score) for start, score in scores.items()]
-        gap = paired_bootstrap(
-            macro_auc, parts.test.labels, scores["fine-tuned"], scores["scratch"], n=1000, seed=0
+        (gap, aucs), how = drawn(
+            partial(_intervals, parts.test.labels, scores),
+            "gain: paired bootstrap over test records, 1000 draws, 95 %",
         )
+        table += [
+            {
+                "records": size,
+                "used": len(train),
+                "start": start,
+                "macro_auc": auc.point,
+                "low": auc.low,
+                "high": auc.high,
+                "fmax": float(fmax(parts.test.labels, scores[start])),
+            }
+            for start, auc in aucs.items()
+        ]
         values[f"gain_{size}"] = {"point": gap.difference, "low": gap.low, "high": gap.high}
         if progress is not None:
             progress(1 + 2 * (number + 1), steps)
@@ -148,7 +163,7 @@ def transfer(
         seconds=total_seconds(seconds),
         parts=parts,
         values=values,
-        intervals="gain: paired bootstrap over test records, 1000 draws, 95 %",
+        intervals=how,
         table=table,
         sources=sources,
     )
@@ -161,15 +176,15 @@ def _fresh(run: Run, parts: Parts, device: torch.device) -> nn.Module:
         return models.create(run.model, len(parts.train.leads), len(parts.train.classes)).to(device)
 
 
-def _row(size: int, used: int, start: str, labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """A row of the table: macro AUC with its interval, and Fmax."""
-    auc = bootstrap(macro_auc, labels, scores, n=1000, seed=0)
-    return {
-        "records": size,
-        "used": used,
-        "start": start,
-        "macro_auc": auc.point,
-        "low": auc.low,
-        "high": auc.high,
-        "fmax": float(fmax(labels, scores)),
+def _intervals(
+    labels: np.ndarray, scores: Mapping[str, np.ndarray], redraw: bool
+) -> tuple[PairedBootstrapResult, dict[str, BootstrapResult]]:
+    """The gain in macro AUC, and the macro AUC of each start."""
+    gap = paired_bootstrap(
+        macro_auc, labels, scores["fine-tuned"], scores["scratch"], n=1000, seed=0, redraw=redraw
+    )
+    aucs = {
+        start: bootstrap(macro_auc, labels, score, n=1000, seed=0, redraw=redraw)
+        for start, score in scores.items()
     }
+    return gap, aucs
