@@ -203,6 +203,9 @@ def test_bidirectional_pooling_takes_the_end_of_both_directions() -> None:
 
 @pytest.mark.parametrize("name", ["fcn_wang", "resnet1d_wang", "xresnet1d50", "inception1d"])
 def test_longer_kernels_keep_the_layers_and_lengthen_all_but_those_of_one_sample(name: str) -> None:
+    for scale in (0, 2, -1):
+        with pytest.raises(ValueError, match="kernel_scale must be odd"):
+            models.create(name, 12, 5, kernel_scale=scale)
     short, long = (models.create(name, 12, 5, kernel_scale=scale) for scale in (1, 5))
     pairs = [
         (a.kernel_size[0], b.kernel_size[0])

@@ -100,6 +100,10 @@ def test_a_bad_statement_is_refused(tmp_path: Path) -> None:
     write(tmp_path, ["A00001,,S1,50,M,5000,2020-01-01"])
     with pytest.raises(RecordError, match=r"metadata\.csv.*no list of AHA statements.*download it again"):
         datasets.load("sph", tmp_path)
+    (tmp_path / "metadata.csv").unlink()
+    write(tmp_path, ["A00001,1;999,S1,50,M,5000,2020-01-01"])
+    with pytest.raises(RecordError, match=r"metadata\.csv: A00001 has code 999, none of the 44"):
+        datasets.load("sph", tmp_path)
 
 
 @pytest.mark.real_data

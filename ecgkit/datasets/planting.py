@@ -1,5 +1,6 @@
 """Bad training records made on purpose: wrong labels and noise, and which records have them."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -95,7 +96,7 @@ def add_noise(
 
     Each of these records gets one or two of: baseline drift, mains hum, muscle noise, a burst of it, or an
     electrode that jumps; see `ecgkit.datasets.synthetic.noise`. What disturbs an electrode shows in all leads
-    that use it. The signals are copied.
+    that use it. The signals are copied, and the fingerprint is another.
 
     Args:
         dataset: Any records; the padding of short ones stays zero.
@@ -109,6 +110,8 @@ def add_noise(
     >>> noisy = add_noise(ds, np.array([False, True, False]), np.random.default_rng(0))
     >>> [bool((a != b).any()) for a, b in zip(ds.signals, noisy.signals)]
     [False, True, False]
+    >>> noisy.fingerprint == ds.fingerprint
+    False
     """
     signals = np.array(dataset.signals)
     for row in np.flatnonzero(rows):
@@ -116,7 +119,8 @@ def add_noise(
         added = size * _noise_mv(rng, length, dataset.sampling_rate_hz) / dataset.mv_per_unit
         units = np.round(signals[row, :, :length] + added)
         signals[row, :, :length] = np.clip(units, -32768, 32767).astype(np.int16)
-    return replace(dataset, signals=signals)
+    digest = hashlib.sha256(dataset.fingerprint.encode() + signals[rows].tobytes())
+    return replace(dataset, signals=signals, fingerprint=digest.hexdigest())
 
 
 def _noise_mv(rng: np.random.Generator, samples: int, rate_hz: int) -> np.ndarray:

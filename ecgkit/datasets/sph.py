@@ -100,6 +100,12 @@ def _describe(root: Path, sampling_rate_hz: int, files: list[Path]) -> Contents:
     except ValueError as error:
         raise RecordError(f"{root / _METADATA}: {error}; download it again") from None
     codes = [entry.code for entry in aha_codes().values() if entry.category]
+    for name, found in zip(meta["record_id"], primary, strict=True):
+        if unknown := set(found) - set(codes):
+            raise RecordError(
+                f"{root / _METADATA}: {name} has code {min(unknown)}, none of the {len(codes)} primary "
+                "statements of SPH; download it again"
+            )
     members = {letter: [c for c in codes if aha_codes()[c].category == letter] for letter in CATEGORIES}
     labels = Labels(tuple(codes), label_matrix(primary, [[code] for code in codes]))
     meta.insert(2, "fold", stratified_folds(labels.values, meta["patient"].to_numpy()))

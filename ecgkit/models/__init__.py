@@ -56,7 +56,8 @@ def create(name: str, leads: int, classes: int, **options: Any) -> nn.Module:
         A network (B, leads, T) -> (B, classes) logits.
 
     Raises:
-        ValueError: If there is no model of that name, or `leads` or `classes` is below 1.
+        ValueError: If there is no model of that name, `leads` or `classes` is below 1, or `kernel_scale`
+            (an option of the convolutional networks) is not odd.
     """
     if name not in _MODELS:
         close = get_close_matches(name, _MODELS, n=1)
@@ -64,4 +65,8 @@ def create(name: str, leads: int, classes: int, **options: Any) -> nn.Module:
         raise ValueError(f"no model named {name!r}; {hint}there are {', '.join(_MODELS)}")
     if leads < 1 or classes < 1:
         raise ValueError(f"leads and classes must be at least 1, not {leads} and {classes}")
+    if (scale := options.get("kernel_scale", 1)) < 1 or scale % 2 == 0:
+        raise ValueError(
+            f"kernel_scale must be odd, so that kernels have a middle, and not {scale}"
+        )
     return _MODELS[name](leads=leads, classes=classes, **options)
