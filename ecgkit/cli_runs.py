@@ -15,7 +15,11 @@ from ecgkit.experiments.results import results_folder
 __all__ = ["register"]
 
 ResultsOption = Annotated[
-    Path | None, typer.Option("--results", help="Results folder (default: $ECGKIT_RESULTS, or ./results).")
+    Path | None,
+    typer.Option(
+        "--results",
+        help="Results folder (default: $ECGKIT_RESULTS, or ./results, or that of ecgkit's own checkout).",
+    ),
 ]
 RootOption = Annotated[
     Path | None, typer.Option("--data-root", help="Folder of the data (default: $ECGKIT_DATA).")

@@ -66,7 +66,5 @@ def create(name: str, leads: int, classes: int, **options: Any) -> nn.Module:
     if leads < 1 or classes < 1:
         raise ValueError(f"leads and classes must be at least 1, not {leads} and {classes}")
     if (scale := options.get("kernel_scale", 1)) < 1 or scale % 2 == 0:
-        raise ValueError(
-            f"kernel_scale must be odd, so that kernels have a middle, and not {scale}"
-        )
+        raise ValueError(f"kernel_scale must be odd, so that kernels have a middle, and not {scale}")
     return _MODELS[name](leads=leads, classes=classes, **options)

@@ -54,7 +54,7 @@ def scoreboard(results: str | Path | None = None) -> pd.DataFrame:
     """The verdict on every claim, from the runs recorded now.
 
     Args:
-        results: The results folder; by default ``$ECGKIT_RESULTS``, else ``./results``.
+        results: The results folder; by default that of `ecgkit.experiments.results.results_folder`.
 
     Returns:
         Columns ``key``, ``work``, ``place``, ``claim``, ``test`` (a function of `ecgkit.papers.verdicts`),
