@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -134,6 +135,7 @@ def sweep(
     """Run what is missing of a grid. Ctrl-C stops it; the same command goes on."""
     from ecgkit.experiments.display import Bar
     from ecgkit.experiments.grids import read_sweep
+    from ecgkit.experiments.results import record_path
     from ecgkit.experiments.runner import execute
     from ecgkit.experiments.sweep import plan
     from ecgkit.experiments.sweep import sweep as run_sweep
@@ -166,10 +168,25 @@ def sweep(
                 summary = run_sweep(runs, folder, workers=workers, **arguments)
         finally:
             signal.signal(signal.SIGTERM, before)
+        failures = _failures(record_path(folder, run) for run in runs)
     except (EcgkitError, ValueError) as error:
         raise _fail(error) from error
     typer.echo(str(summary))
+    if failures:
+        typer.secho("\n".join([*failures, "--retry-failed does failed runs again"]), fg="red", err=True)
     raise typer.Exit(130 if summary.interrupted else 1 if summary.failed else 0)
+
+
+def _failures(records: Iterable[Path]) -> list[str]:
+    """A line for each record of a failed run: where it is, and why it failed."""
+    from ecgkit.experiments.results import read_record
+
+    stored = {path: read_record(path) for path in records if path.exists()}
+    return [
+        f"failed: {path}: {record['error']['type']}: {record['error']['message']}"
+        for path, record in stored.items()
+        if record["status"] == "failed"
+    ]
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
@@ -215,6 +232,8 @@ def results(
         if experiment == "check":
             _check(folder, page)
         elif experiment is None:
+            if aggregate or csv is not None:
+                raise EcgkitError("--aggregate and --csv need the name of an experiment")
             _list_experiments(folder)
         else:
             _show(experiment, folder, aggregate, csv)
@@ -240,6 +259,8 @@ def _check(folder: Path, pages: list[Path] | None) -> None:
         typer.secho(problem, fg="red", err=True)
     records = len(list(folder.glob("*/*.json")))
     typer.echo(f"{records} records checked, {len(problems)} problems")
+    if not found:
+        typer.echo("note: no page was checked; name pages or their folders with --page")
     if changed := changed_code(folder):
         typer.echo(f"note: {len(changed)} were made with source files that differ from the commit they name")
     if problems:
@@ -260,6 +281,8 @@ def _show(experiment: str, folder: Path, by_seed: bool, csv: Path | None) -> Non
     from ecgkit.experiments.tables import provenance
     from ecgkit.files import atomic_write
 
+    for failure in _failures(sorted((folder / experiment).glob("*.json"))):
+        typer.secho(failure, fg="red", err=True)
     runs = store.load(experiment, folder)
     if runs.empty:
         raise EcgkitError(

@@ -1,6 +1,7 @@
 """The commands train, sweep and results."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -33,6 +34,8 @@ def test_the_commands_show_export_and_check(results: Path, tmp_path: Path) -> No
     assert "3 seeds per setting" in shown.output
     assert "demo: 6 finished, 0 failed" in cli.invoke(app, ["results", *where]).output
     assert cli.invoke(app, ["results", "nothing", *where]).exit_code == 1
+    unnamed = cli.invoke(app, ["results", "--csv", str(tmp_path / "all.csv"), *where])
+    assert (unnamed.exit_code, "need the name of an experiment" in unnamed.output) == (1, True)
     good = cli.invoke(app, ["results", "check", "--page", str(tmp_path), *where])
     assert (good.exit_code, "6 records checked, 0 problems" in good.output) == (0, True)
     path = next(results.glob("demo/*.json"))
@@ -54,6 +57,14 @@ def test_a_folder_without_records_and_a_page_that_is_missing_are_errors(
         assert (found.exit_code, nowhere in found.output) == (1, True), command
     missing = ["results", "check", "--results", str(results), "--page", nowhere]
     assert cli.invoke(app, missing).exit_code == 2
+
+
+def test_a_check_without_pages_says_so(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(app, ["results", "check"])
+    assert (found.exit_code, "no page was checked" in found.output) == (0, True)
 
 
 def test_a_dry_run_lists_states_and_costs(results: Path, tmp_path: Path) -> None:
@@ -156,6 +167,10 @@ grid:
     outcome = CliRunner().invoke(app, ["sweep", str(tmp_path / "s.yaml"), *where])
     assert outcome.exit_code == 1
     assert "1 finished, 1 failed, 0 done before or elsewhere, 0 remaining" in outcome.output
+    shown = CliRunner().invoke(app, ["results", "both", *where[2:]])
+    for output in (outcome.output, shown.output):
+        assert re.search(r"failed: \S+\.json: ValueError: no method 'magic'", output), output
+    assert "--retry-failed does failed runs again" in outcome.output
     assert CliRunner().invoke(app, ["sweep", str(tmp_path / "s.yaml"), *where]).exit_code == 0
     (tmp_path / "bad.yaml").write_text("experiment: x")
     bad = CliRunner().invoke(app, ["sweep", str(tmp_path / "bad.yaml"), *where])

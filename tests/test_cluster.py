@@ -2,9 +2,12 @@
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +86,37 @@ def test_the_time_limit_on_a_cluster_stops_at_the_end_of_an_epoch(tmp_path: Path
     assert set(epochs_computed(tmp_path).values()) == {1}
 
 
+@pytest.mark.slow
+def test_two_sweeps_on_one_cluster_do_not_take_each_others_runs(tmp_path: Path, scheduler: str) -> None:
+    """Dask gives two tasks of one name one result: then one folder stays empty, or one limit ends both."""
+    runs = [make_run(seed) for seed in range(3)]
+    arguments = {"scheduler": scheduler, "run_one": fake_execute, "options": {"epoch_s": 0.2}}
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(sweep_on_cluster, runs, tmp_path / name, **arguments) for name in "ab"]
+        assert [future.result().finished for future in both] == [3, 3]
+        assert len(load("demo", tmp_path / "a")) == len(load("demo", tmp_path / "b")) == 3
+
+        limited = pool.submit(sweep_on_cluster, runs, tmp_path / "c", minutes=0.5 / 60, **arguments)
+        whole = pool.submit(sweep_on_cluster, runs, tmp_path / "c", **arguments).result()
+    assert (whole.finished + whole.done, whole.remaining) == (3, 0)
+    assert whole.finished + limited.result().finished == 3
+    assert set(epochs_computed(tmp_path / "c").values()) == {1}
+
+
+@pytest.mark.slow
+def test_a_worker_with_two_threads_does_one_run_at_a_time(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    runs = [make_run(seed) for seed in range(3)]
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        address = cluster.scheduler_address
+        sweep_on_cluster(runs, tmp_path, scheduler=address, run_one=fake_execute, options={"epoch_s": 0.05})
+    order = [line.split()[0] for line in (tmp_path / "epochs.log").read_text().splitlines()]
+    assert len(order) == 15
+    assert sum(a != b for a, b in pairwise(order)) == 2, "epochs of two runs were computed in turns"
+
+
 def test_a_run_that_took_its_workers_down_overwrites_nothing(tmp_path: Path) -> None:
     error = MemoryError("killed three workers")
     run = make_run()
@@ -110,4 +144,9 @@ def test_a_run_that_took_its_workers_down_overwrites_nothing(tmp_path: Path) -> 
 def test_a_wrong_scheduler_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ecgkit.experiments.cluster, "CONNECT_S", 0.5)
     with pytest.raises(EcgkitError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
+        sweep_on_cluster([make_run()], tmp_path, scheduler="tcp://127.0.0.1:1", run_one=fake_execute)
+    with pytest.raises(EcgkitError, match=r"no Dask scheduler answers at nonsense: .* for example tcp://"):
+        sweep_on_cluster([make_run()], tmp_path, scheduler="nonsense", run_one=fake_execute)
+    monkeypatch.setitem(sys.modules, "distributed", None)  # not installed
+    with pytest.raises(EcgkitError, match="pip install distributed"):
         sweep_on_cluster([make_run()], tmp_path, scheduler="tcp://127.0.0.1:1", run_one=fake_execute)

@@ -161,6 +161,7 @@ def test_classes_and_counts_are_computed_again_too(results: Path) -> None:
         ({"config": ...}, "field config is missing"),
         ({"threads": ...}, "field threads is missing"),
         ({"predictions": "gone.npz"}, "are missing"),
+        ({"predictions": None}, "names no predictions, but"),
     ],
 )
 def test_a_record_that_is_not_whole_is_found(results: Path, changes: dict[str, object], message: str) -> None:

@@ -128,7 +128,8 @@ def collect(results: Path, home: Path) -> int:
     for path in sorted(results.glob("*/*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["status"] != "finished":
-            failures.append(f"{path.parent.name}/{path.name}\n{record['error']['traceback']}\n")
+            error = record["error"]
+            failures.append(f"{path.parent.name}/{path.name}\n{error['traceback'] or error['message']}\n")
             continue
         files = [file for file in (path.with_suffix(".npz"), path) if file.exists()]
         if archive.start_dir + sum(file.stat().st_size for file in files) > ZIP_BYTES:

@@ -172,9 +172,11 @@ def _numbers(path: Path, record: Mapping[str, Any]) -> Iterator[str]:
         ends = [value.get(end) for end in ("low", "point", "high")]
         if not all(isinstance(end, (int, float)) for end in ends) or not ends[0] <= ends[1] <= ends[2]:
             yield f"metric {name}: {value} is no point in an interval"
-    if record["predictions"] is None:
-        return
     file = path.with_suffix(".npz")
+    if record["predictions"] is None:
+        if file.exists():
+            yield f"names no predictions, but {file.name} is there"
+        return
     if record["predictions"] != file.name or not file.exists():
         yield f"its predictions {record['predictions']} are missing"
         return

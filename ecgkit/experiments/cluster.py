@@ -1,5 +1,6 @@
 """Run a grid on a Dask cluster: SLURM, Kubernetes, or any machines that share the results folder."""
 
+import threading
 import time
 import uuid
 from collections import Counter
@@ -17,6 +18,8 @@ __all__ = ["sweep_on_cluster"]
 
 POLL_S = 2.0
 CONNECT_S = 15.0
+_ONE_RUN = threading.Lock()
+"""Held by the run of a worker process: two in its threads would share the random numbers of torch."""
 
 
 def sweep_on_cluster(
@@ -33,8 +36,9 @@ def sweep_on_cluster(
     """Do the runs that are missing on the workers of a Dask cluster, in the order given.
 
     The results folder must be shared by all workers under the same path. When a worker dies, Dask gives its
-    runs to another, which resumes them from the last checkpoint. Ctrl-C and the time limit stop runs at the
-    end of their epoch.
+    runs to another, which resumes them from the last checkpoint. Ctrl-C and the time limit stop runs when
+    they next report: at the end of an epoch or, where a run trains several networks, of one of these. Of a
+    worker with several threads only one works at a time.
 
     Args:
         runs: The runs.
@@ -47,10 +51,13 @@ def sweep_on_cluster(
         display: Is told of the ends.
 
     Raises:
-        EcgkitError: If no scheduler answers at the address.
+        EcgkitError: If no scheduler answers at the address, or Dask's `distributed` is not installed.
         StoreError: If the file system of the results folder has no locks.
     """
-    from distributed import Client
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise EcgkitError("a sweep on a Dask cluster needs distributed: pip install distributed") from error
 
     folder, start = Path(results).resolve(), time.monotonic()
     stored = {run.hash: stored_status(folder, run) for run in runs}
@@ -59,13 +66,16 @@ def sweep_on_cluster(
     }
     pending = {run.hash: run for run in runs if not stored[run.hash] or run.hash in retry_of}
     count = Counter(done=len(runs) - len(pending))
-    stop_file = folder / ".state" / f"stop-{uuid.uuid4().hex}"
+    sweep = uuid.uuid4().hex
+    stop_file = folder / ".state" / f"stop-{sweep}"
     stop_file.parent.mkdir(parents=True, exist_ok=True)
     interrupted = False
     try:
         client = Client(scheduler, timeout=CONNECT_S)
-    except OSError as error:
-        raise EcgkitError(f"no Dask scheduler answers at {scheduler}: check the address") from error
+    except (OSError, ValueError) as error:
+        raise EcgkitError(
+            f"no Dask scheduler answers at {scheduler}: check the address, for example tcp://10.0.0.1:8786"
+        ) from error
     with client:
         futures = {
             client.submit(
@@ -76,7 +86,7 @@ def sweep_on_cluster(
                 dict(options or {}),
                 retry_of.get(key),
                 stop_file,
-                key=f"ecgkit-run-{key}",
+                key=f"ecgkit-run-{key}-{sweep}",  # Dask would merge it with the same run of another sweep
                 pure=False,
                 priority=-number,
             ): run
@@ -114,12 +124,14 @@ def _work_on_worker(
         if stop_file.exists():
             raise Stopped
 
-    while not stop_file.exists():
-        outcome = run_claimed(run, results, run_one, options, report, retry_of)
+    while True:
+        with _ONE_RUN:
+            if stop_file.exists():
+                return "stopped"
+            outcome = run_claimed(run, results, run_one, options, report, retry_of)
         if outcome != "busy":
             return outcome
         time.sleep(POLL_S)  # another sweep, or a worker that is just dying, holds it
-    return "stopped"
 
 
 def _collect(
