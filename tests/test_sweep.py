@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from fake_runner import fake_execute, make_run
 
@@ -43,7 +44,12 @@ def sweep_process(folder: Path, runs: list[Run], results: Path, **options: Any) 
     script.write_text(CODE.format(tests=tests, runs=str(listed), results=str(results), options=options))
     command = [sys.executable, str(script)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hear_sigint
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=hear_sigint,
+        start_new_session=True,
     )
 
 
@@ -225,6 +231,25 @@ def test_ctrl_c_stops_in_order(tmp_path: Path) -> None:
     assert "3 remaining" in output
     assert not list(results.rglob("*.tmp"))
     assert not list(results.glob("demo/*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_ctrl_c_in_a_terminal_is_for_the_sweep_alone(tmp_path: Path) -> None:
+    """A terminal sends it to all processes, also to one that is still importing."""
+    results = tmp_path / "results"
+    process = sweep_process(tmp_path, [make_run(s) for s in range(3)], results, epoch_s=0.3, epochs=40)
+    wait_for(lambda: len(runs_of(process)) == 2)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "0 finished, 0 failed" in output and "3 remaining" in output
+    assert "KeyboardInterrupt" not in output
+
+
+def runs_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes of a sweep's runs; its other child keeps a list of resources."""
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def test_a_held_run_is_left_to_its_holder(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ecgkit.experiments.claims import RunOne, Stopped, run_claimed
 from ecgkit.experiments.results import state_folder
 from ecgkit.experiments.run import Run
 
-__all__ = ["limited_threads", "work_in_child"]
+__all__ = ["limited_threads", "undisturbed", "work_in_child"]
 
 
 @contextmanager
@@ -32,6 +32,22 @@ def limited_threads(threads: int | None) -> Iterator[None]:
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the process that is started meanwhile is known to the sweep.
+
+    The new process begins with both held back: Ctrl-C is not for it, and `work_in_child` lets SIGTERM in.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def work_in_child(
@@ -52,6 +68,8 @@ def work_in_child(
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see `undisturbed`
         log = state_folder(results, run) / "log.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as file:

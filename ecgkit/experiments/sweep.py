@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ecgkit.experiments.claims import Outcome, RunOne, claim, is_claimed, stored_status
-from ecgkit.experiments.processes import limited_threads, work_in_child
+from ecgkit.experiments.processes import limited_threads, undisturbed, work_in_child
 from ecgkit.experiments.results import failed_record, state_folder, write_record
 from ecgkit.experiments.run import Run
 
@@ -181,9 +181,10 @@ class _Sweep:
                 retry_of = self.retry_of.get(run.hash)
                 arguments = (run, self.results, self.run_one, self.options, retry_of, theirs)
                 process = context.Process(target=work_in_child, args=arguments, name=f"run-{run.hash}")
-                process.start()
+                with undisturbed():
+                    process.start()
+                    self.running[ours] = run, process
                 theirs.close()  # so that the end of the child ends the pipe
-                self.running[ours] = run, process
                 if self.display:
                     self.display.started(run)
                 return True
