@@ -239,11 +239,19 @@ def test_ctrl_c_in_a_terminal_is_for_the_sweep_alone(tmp_path: Path) -> None:
     results = tmp_path / "results"
     process = sweep_process(tmp_path, [make_run(s) for s in range(3)], results, epoch_s=0.3, epochs=40)
     wait_for(lambda: len(runs_of(process)) == 2)
+    if sys.platform == "linux":
+        assert all(holds_back(run, signal.SIGINT) for run in runs_of(process))
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert "0 finished, 0 failed" in output and "3 remaining" in output
     assert "KeyboardInterrupt" not in output
+
+
+def holds_back(process: psutil.Process, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    blocked = next(line for line in status.splitlines() if line.startswith("SigBlk"))
+    return bool(int(blocked.split()[1], 16) >> (number - 1) & 1)
 
 
 def runs_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
