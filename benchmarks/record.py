@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ecgkit import machine
+from ecgbook.runs import machine
 from ecgkit.files import atomic_write
 
 __all__ = ["save"]

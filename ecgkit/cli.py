@@ -1,4 +1,4 @@
-"""The command line: ``ecgkit data ...`` and, with it, training, sweeps and results.
+"""The command line: ``ecgkit data ...``.
 
 Exit codes: 0 when all went well, 1 when something failed (one line on stderr says what and what to do), 2 for
 wrong usage, 130 after Ctrl-C. Tables go to stdout, everything else to stderr.
@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ecgkit import __version__, cli_data, cli_papers, cli_runs
+from ecgkit import __version__, cli_data
 from ecgkit.errors import EcgkitError
 
-__all__ = ["app", "main"]
+__all__ = ["Group", "app", "main"]
 
 
-class _Group(TyperGroup):
+class Group(TyperGroup):
     """Commands whose expected errors end in one clear message instead of a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -46,7 +46,7 @@ def _version(wanted: bool) -> None:
 
 
 app = typer.Typer(
-    cls=_Group,
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -71,9 +71,6 @@ def ecgkit(
 
 
 app.add_typer(cli_data.app, name="data")
-
-cli_runs.register(app)  # train, sweep, results
-cli_papers.register(app)  # scoreboard
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -28,16 +28,16 @@ from typing import Any
 import numpy as np
 from run_here import limb_leads
 
+from ecgbook.runs.check import check_record
+from ecgbook.runs.data import load_for
+from ecgbook.runs.grids import read_sweep
+from ecgbook.runs.results import read_record, results_folder
+from ecgbook.runs.run import Run
+from ecgbook.runs.sweep import plan
 from ecgkit import datasets
 from ecgkit.datasets import store
 from ecgkit.datasets.archives import safe_extract
 from ecgkit.errors import DataNotFoundError, EcgkitError, RecordError
-from ecgkit.experiments.check import check_record
-from ecgkit.experiments.data import load_for
-from ecgkit.experiments.grids import read_sweep
-from ecgkit.experiments.results import read_record, results_folder
-from ecgkit.experiments.run import Run
-from ecgkit.experiments.sweep import plan
 from ecgkit.files import sha256_file
 
 ROOT = Path(__file__).resolve().parent.parent

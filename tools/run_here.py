@@ -173,9 +173,9 @@ def main() -> None:
     for entry in manifest["data"]:
         unpack_data(entry, HERE, work)
 
-    from ecgkit.experiments.grids import read_sweep
-    from ecgkit.experiments.runner import execute
-    from ecgkit.experiments.sweep import sweep
+    from ecgbook.experiments.runner import execute
+    from ecgbook.runs.grids import read_sweep
+    from ecgbook.runs.sweep import sweep
 
     results = work / "results"
     threads = arguments.threads or max(1, (os.cpu_count() or 1) // arguments.workers)

@@ -19,11 +19,11 @@ from bookinfo import BUILD, ROOT, repository, tag, version
 from colab import cited_entries
 from plain_markdown import references
 
-from ecgkit.experiments.model_pages import write_pages
-from ecgkit.experiments.sizing import sizes_markdown
-from ecgkit.machine import processor_name
-from ecgkit.papers import scoreboard
-from ecgkit.papers.scoreboard import badge, markdown
+from ecgbook.page.model_pages import write_pages
+from ecgbook.papers import scoreboard
+from ecgbook.papers.scoreboard import badge, markdown
+from ecgbook.runs.machine import processor_name
+from ecgbook.runs.sizing import sizes_markdown
 
 __all__ = ["stage"]
 

@@ -1,7 +1,7 @@
 """Model cards: what a network is, where it is from, what it takes, how it is trained here, and its limits.
 
 A card holds facts in words. Sizes, layers and recorded results are not written in it:
-`ecgkit.experiments.model_pages` computes them when it makes the pages of the book.
+`ecgbook.page.model_pages` computes them when it makes the pages of the book.
 """
 
 import tomllib

@@ -1,0 +1,1 @@
+"""What only the book needs: runs, experiments, the papers, page furniture."""

@@ -1,0 +1,134 @@
+"""The audit of the lightweight ResNet-18 (Ahmed, 2025)."""
+
+from typing import Any
+
+from ecgbook.papers import rules
+from ecgbook.papers.cells import tables
+from ecgbook.papers.ledger import Ledger
+
+__all__ = ["CHANGES", "thesis_checks"]
+
+_HALF, _QUARTER = (32, 64, 128, 256), (16, 32, 64, 128)
+_E7: dict[str, Any] = {"bn2": False, "conv2": False, "se": False}
+CHANGES: dict[str, dict[str, Any]] = {
+    "E2": {"se": False},
+    "E3": {"bn1": False},
+    "E4": {"bn2": False},
+    "E5": {"conv2": False},
+    "E6": {"bn2": False, "conv2": False},
+    "E7": _E7,
+    "E8": {"blocks": (1, 1, 2, 2)},
+    "E9": {"blocks": (1, 1, 1, 1)},
+    "E10": {"blocks": (2, 2, 3, 3)},
+    "E11": {"stem_kernel": 7},
+    "E12": {"separable": True},
+    "E13": {"widths": _HALF},
+    "E14": {"metadata_units": 5},
+    "E15": {**_E7, "separable": True},
+    "E16": {**_E7, "separable": True, "widths": _HALF},
+    "E17": {"widths": _QUARTER},
+    "E18": {**_E7, "separable": True, "widths": _QUARTER},
+}
+"""What each experiment changes, for `rules.size_change`."""
+
+_SIZE, _REDUCTION = "Model Size (MB)", "Size Reduction (%)"
+_MEASURES = ("Micro AUROC", "Macro AUROC", "Micro Precision", "Macro Precision")
+
+
+def _columns() -> dict[str, dict[str, str]]:
+    frame = tables("light_resnet18", "Table 4.1")
+    names = frame["column"].unique()
+    return {
+        name: dict(zip(part["row"], part["printed"], strict=True))
+        for name in names
+        if len(part := frame[frame["column"] == name])
+    }
+
+
+def _sizes(ledger: Ledger, columns: dict[str, dict[str, str]]) -> None:
+    size, reduction = columns[_SIZE], columns[_REDUCTION]
+    for name in size:
+        percent = reduction[name] + "%"
+        ledger.apply(
+            "reduction", f"Table 4.1: {name}", rules.relative_change, size["E1"], size[name], percent
+        )
+    ledger.apply("baseline_size", "Table 4.1: E1", rules.saved_size, size["E1"])
+    for name, changes in CHANGES.items():
+        topic = "metadata_size" if name == "E14" else "size_change"
+        ledger.apply(topic, f"Table 4.1: {name}", rules.size_change, size["E1"], size[name], **changes)
+    coarse = [size[name] for name in ("E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E14")]
+    ledger.apply("size_digits", "Table 4.1: sizes above 10 MB but E1", rules.last_digits, coarse)
+    for name in _MEASURES:
+        ledger.apply("measure_digits", f"Table 4.1: {name}", rules.last_digits, list(columns[name].values()))
+    kept = (48, 96, 192, 384)  # "reduce by 1/4" read as it stands: three quarters are left
+    ledger.apply("by_a_quarter", "Table 4.1: E17, by 1/4", rules.saved_size, size["E17"], widths=kept)
+    ledger.apply("to_a_quarter", "section 4.3.4: E17, to 1/4", rules.saved_size, size["E17"], widths=_QUARTER)
+    ledger.apply(
+        "under_1", "section 4.3.6: E18", rules.each_row, "<", {"E18 of E1, %": (_ratio(size), "1.00")}
+    )
+    times = f"{float(size['E1']) / float(size['E18']):.1f}"
+    ledger.apply(
+        "times_142",
+        "sections 5.1, 5.4: more extreme than 142",
+        rules.each_row,
+        ">",
+        {"E1 / E18": (times, "142.0")},
+    )
+    ledger.apply("kernel_3x3", "sections 3.6.3, 4.3.3: 3x3 with a kernel of 7", rules.same_number, "3", "7")
+    small = {n: (reduction[n], "0.3") for n in ("E3", "E4")}
+    ledger.apply("bn_small", "section 4.2: less than 0.3 %", rules.each_row, "<", small)
+
+
+def _ratio(size: dict[str, str]) -> str:
+    return f"{100 * float(size['E18']) / float(size['E1']):.2f}"
+
+
+def _claims(ledger: Ledger, columns: dict[str, dict[str, str]]) -> None:
+    """Sentences about the measures."""
+    auroc, precision = columns["Micro AUROC"], columns["Micro Precision"]
+    macro = columns["Macro AUROC"]
+    smaller = [n for n in auroc if n not in ("E1", "E10")]
+    for topic, there in (("most_auroc", auroc), ("most_precision", precision)):
+        rows = {n: (there[n], there["E1"]) for n in smaller}
+        place = f"abstract: most of the smaller models, micro {topic[5:]}"
+        ledger.apply(topic, place, rules.most_rows, ">", rows)
+    for name in ("E12", "E17"):
+        both = {"AUROC": (auroc[name], auroc["E1"]), "precision": (precision[name], precision["E1"])}
+        ledger.apply("outperform", f"section 5.2: {name}", rules.each_row, ">", both)
+        rows = {name: (macro[name], macro["E1"])}
+        ledger.apply(
+            "macro_behaviour", f"section 4.1: {name}, improved macro AUROC", rules.each_row, ">", rows
+        )
+    kept = {n: (auroc[n], auroc["E1"]) for n in ("E12", "E16", "E17")}
+    ledger.apply("maintained", "section 4.1: micro AUROC", rules.each_row, ">=", kept)
+    better = {n: (precision[n], precision["E1"]) for n in ("E12", "E15", "E16", "E17")}
+    ledger.apply("better_precision", "section 4.1", rules.each_row, ">", better)
+    rows = {m: (columns[m]["E8"], columns[m]["E1"]) for m in _MEASURES}
+    ledger.apply("e8_improves", "section 4.3.1: E8", rules.each_row, ">=", rows)
+    rows = {m: (columns[m]["E9"], columns[m]["E1"]) for m in _MEASURES}
+    ledger.apply("e9_as_good", "section 4.3.1: E9, as effective or preferable", rules.each_row, ">=", rows)
+    for name in ("Micro Precision", "Macro Precision"):
+        topic = "e11_micro" if name.startswith("Micro") else "e11_macro"
+        there = columns[name]
+        place = f"section 4.3.2: E11, {name} unchanged"
+        ledger.apply(topic, place, rules.same_number, there["E11"], there["E1"])
+    change = f"{float(precision['E18']) / float(precision['E1']):.3f}"
+    within = {"micro precision kept": (change, "0.900")}
+    ledger.apply(
+        "e18_precision", "abstract: E18, read as less than a tenth lost", rules.each_row, ">", within
+    )
+    order = [precision[n] for n in ("E5", "E6", "E7")]
+    ledger.apply("e5_to_e7", "section 4.2: E5, E6, E7", rules.monotone, order, rising=True)
+    ledger.apply("e13_e17", "section 4.3.4", rules.each_row, ">", {"E17": (auroc["E17"], auroc["E13"])})
+
+
+def thesis_checks(ledger: Ledger) -> None:
+    """Apply the rules to Table 4.1 and to what the text says of it."""
+    columns = _columns()
+    _sizes(ledger, columns)
+    _claims(ledger, columns)
+    ledger.apply(
+        "experiments", "chapter 4: 18 configurations", rules.same_number, "18", str(len(columns[_SIZE]))
+    )
+    epochs = tables("light_resnet18", "Table 3.1").set_index("row")["printed"]
+    ledger.apply("epochs", "section 3.5: 30 epochs", rules.same_number, "30", epochs["Epochs"])

@@ -1,0 +1,111 @@
+"""Measures of the works, as they are printed, on cases whose answer is known beforehand."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ecgbook.papers.rules.arithmetic import Outcome
+
+__all__ = ["CASES", "average_f1", "focus_score", "known_answer", "melep"]
+
+
+def focus_score(attention: np.ndarray) -> float:
+    """Mean of an attention map over the positions at or above its 90th percentile.
+
+    Args:
+        attention: One map, scaled to [0, 1], shape (T,).
+
+    Source:
+        Dangeti et al. (2026), Eqs. (3)-(4).
+    """
+    return float(attention[attention >= np.quantile(attention, 0.9)].mean())
+
+
+def melep(source: np.ndarray, target: np.ndarray) -> float:
+    """MELEP of a source model's probabilities for target labels.
+
+    Args:
+        source: Probabilities of the source labels, shape (n, Z).
+        target: Target labels, 0 or 1, shape (n, Y).
+
+    Source:
+        Nguyen et al. (2024), Eqs. (1)-(5), with the index y for the target label in Eq. (1).
+    """
+    total = 0.0
+    for y in target.T:
+        weight = y.sum() / (1 - y).sum()
+        terms = []
+        for theta in source.T:
+            likelihood = np.zeros(len(y))
+            for chance in (theta, 1 - theta):
+                share = (chance * y).sum() / chance.sum() if chance.sum() else 0.0
+                likelihood += np.where(y == 1, share, 1 - share) * chance
+            terms.append(-np.log(likelihood).mean())
+        total += weight * float(np.mean(terms))
+    return total / target.shape[1]
+
+
+def average_f1(target: np.ndarray, predicted: np.ndarray) -> float:
+    """The sum over labels of w x F1, with w the share of records that have the label.
+
+    Args:
+        target: Labels, 0 or 1, shape (n, Y).
+        predicted: Decisions, 0 or 1, shape (n, Y).
+
+    Source:
+        Nguyen et al. (2024), section 2.4, with "the ratio of true instances" read as a share of the records.
+    """
+    hits = (target * predicted).sum(axis=0)
+    f1 = 2 * hits / (target.sum(axis=0) + predicted.sum(axis=0))
+    return float((target.mean(axis=0) * f1).sum())
+
+
+def _plateau(width: int) -> np.ndarray:
+    attention = np.full(100, 0.1)
+    attention[:width] = 1.0
+    attention[-1] = 0.0  # the map reaches from 0 to 1, as the paper scales it
+    return attention
+
+
+def _averaged(attention: np.ndarray) -> float:
+    """Share of the positions that the focus score averages over."""
+    return float((attention >= np.quantile(attention, 0.9)).mean())
+
+
+def _labels(*positives: int) -> np.ndarray:
+    """Labels of 100 records, one column per count of positives."""
+    return np.stack([np.arange(100) < count for count in positives], axis=1).astype(int)
+
+
+CASES: dict[str, Callable[[], float]] = {
+    "focus of one spike in 100 positions": lambda: focus_score(np.eye(100)[3]),
+    "focus of attention on 10 of 100 positions": lambda: focus_score(_plateau(10)),
+    "focus of attention on 90 of 100 positions": lambda: focus_score(_plateau(90)),
+    "MELEP of a source that knows the label": lambda: melep(_labels(30).astype(float), _labels(30)),
+    "MELEP of a source that says 0.5 for all": lambda: melep(np.full((100, 1), 0.5), _labels(30)),
+    "MELEP of a source that says 0.01 for all": lambda: melep(np.full((100, 1), 0.01), _labels(30)),
+    "MELEP of no knowledge, 5 of 100 positive": lambda: melep(np.full((100, 1), 0.5), _labels(5)),
+    "MELEP of no knowledge, 50 of 100 positive": lambda: melep(np.full((100, 1), 0.5), _labels(50)),
+    "share of positions averaged, attention on 90 of 100": lambda: _averaged(_plateau(90)),
+    "a tenth of the positions": lambda: 0.1,
+    "average F1 of no error, two labels per record": lambda: average_f1(_labels(100, 100), _labels(100, 100)),
+    "the best that F1 can be": lambda: 1.0,
+}
+"""Cases with a known answer, by a name that says what they are."""
+
+
+def known_answer(first: str, relation: str, second: str) -> Outcome:
+    """A measure must order two cases as it is described, where the answer is known beforehand.
+
+    Args:
+        first: A name of `CASES`.
+        relation: "<", ">" or "=".
+        second: A name of `CASES`.
+
+    >>> known_answer("MELEP of a source that knows the label", "=", "the best that F1 can be").ok
+    False
+    """
+    a, b = CASES[first](), CASES[second]()
+    same = bool(np.isclose(a, b))
+    ok = {"<": a < b and not same, ">": a > b and not same, "=": same}[relation]
+    return Outcome(ok, f"{first} {relation} {second}", f"{a:.3f} against {b:.3f}")
