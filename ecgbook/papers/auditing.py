@@ -1,5 +1,6 @@
 """The audit: all rules over all tables, what they found, and what each work passed."""
 
+import ast
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -14,6 +15,7 @@ from ecgbook.papers.audit_melep import melep_checks
 from ecgbook.papers.audit_ptbxl import ptbxl_checks
 from ecgbook.papers.audit_review import review_checks
 from ecgbook.papers.audit_thesis import thesis_checks
+from ecgbook.papers.cells import WORKS
 from ecgbook.papers.ledger import Check, Ledger, Topic
 
 __all__ = ["audit", "checks", "passed", "repeat"]
@@ -26,6 +28,10 @@ _PARTS: dict[str, tuple[Callable[[Ledger], None], ...]] = {
     "erts_review": (review_checks,),
 }
 _ORDER = ("conclusion", "number", "detail")
+_COLUMNS = (
+    *("work", "topic", "place", "rule", "printed", "implied", "severity", "reading"),
+    *("says", "innocent", "failed", "applied", "cell"),
+)
 
 
 @cache
@@ -79,10 +85,15 @@ def audit(work: str | None = None) -> pd.DataFrame:
         printed number would; "detail"), ``reading`` ("typo", "rounding", "ambiguity" or "contradiction"),
         ``says``, ``innocent``, ``failed`` and ``applied`` (counts of checks), ``cell`` (repeats the first).
 
+    Raises:
+        ValueError: If there is no such work.
+
     >>> findings = audit("melep")
     >>> findings["severity"].iloc[0], len(findings)
     ('conclusion', 10)
     """
+    if work is not None and work not in WORKS:
+        raise ValueError(f"no work {work!r}; there are {', '.join(WORKS)}")
     frame = checks()
     if work is not None:
         frame = frame[frame["work"] == work]
@@ -94,23 +105,23 @@ def audit(work: str | None = None) -> pd.DataFrame:
         first, entry = broken.iloc[0], _topics()[str(name)][str(topic)]
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         rows.append(
-            {
-                "work": name,
-                "topic": topic,
-                "place": first["place"] + more,
-                "rule": first["rule"],
-                "printed": first["printed"],
-                "implied": first["implied"],
-                "severity": entry.severity,
-                "reading": entry.reading,
-                "says": entry.says,
-                "innocent": entry.innocent,
-                "failed": len(broken),
-                "applied": len(group),
-                "cell": first["cell"],
-            }
+            (
+                name,
+                topic,
+                first["place"] + more,
+                first["rule"],
+                first["printed"],
+                first["implied"],
+                entry.severity,
+                entry.reading,
+                entry.says,
+                entry.innocent,
+                len(broken),
+                len(group),
+                first["cell"],
+            )
         )
-    findings = pd.DataFrame(rows)
+    findings = pd.DataFrame(rows, columns=_COLUMNS)
     rank = findings["severity"].map({severity: i for i, severity in enumerate(_ORDER)})
     return findings.iloc[rank.argsort(kind="stable")].reset_index(drop=True)
 
@@ -135,15 +146,34 @@ def passed() -> pd.DataFrame:
 
 
 def repeat(cell: str) -> rules.Outcome:
-    """Run the cell of a check again.
+    """Run the cell of a check again. The text is parsed, never evaluated: a rule's name and plain values.
 
     Args:
         cell: The text of a call, as the column ``cell`` of `checks` and `audit` has it.
 
+    Raises:
+        ValueError: If the text is anything but one call of a rule with plain values that the rule takes.
+
     >>> repeat("rules.difference('0.6488', '0.6586', '+0.0098')").ok
     True
     """
-    outcome = eval(cell, {"__builtins__": {}, "rules": rules})  # only calls that this package has written
+    wrong = ValueError(f"{cell!r:.200} is no call of a rule with plain values")
+    try:
+        call = ast.parse(cell.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            raise wrong
+        package, rule = call.func.value, call.func.attr
+        if (
+            not isinstance(package, ast.Name)
+            or package.id != "rules"
+            or rule not in set(rules.__all__) - {"Outcome"}
+        ):
+            raise wrong
+        args = [ast.literal_eval(node) for node in call.args]
+        options = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg}
+        outcome = getattr(rules, rule)(*args, **options)
+    except (SyntaxError, TypeError, KeyError, ValueError, RecursionError, MemoryError) as error:
+        raise wrong from error
     if not isinstance(outcome, rules.Outcome):
-        raise ValueError(f"{cell!r} is no call of a rule")
+        raise wrong
     return outcome

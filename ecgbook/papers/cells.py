@@ -1,14 +1,11 @@
-"""The tables of the four works as tidy data, and where their texts may lie."""
+"""The tables of the four works as tidy data."""
 
-import os
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
-from ecgkit.errors import DataNotFoundError
-
-__all__ = ["WORKS", "cell", "column", "tables", "text", "text_folder"]
+__all__ = ["WORKS", "cell", "column", "tables"]
 
 WORKS = {
     "ptbxl_benchmark": "Strodthoff et al. (2021), the PTB-XL benchmark",
@@ -20,7 +17,6 @@ WORKS = {
 """The works by the short name that all frames of this package use."""
 
 _FOLDER = Path(__file__).parent / "tables"
-_TEXTS = {work: f"{work}.txt" for work in WORKS} | {"light_resnet18": "light_resnet18_thesis.txt"}
 
 
 @cache
@@ -92,30 +88,3 @@ def column(work: str, table: str, group: str, column: str) -> dict[str, str]:
     """
     key = (work, table, group, column)
     return {r: p for (w, t, r, g, c), p in _printed().items() if (w, t, g, c) == key}
-
-
-def text_folder() -> Path:
-    """Where the texts of the works lie: ``$ECGKIT_PAPERS``, else ``../shared/papers`` beside the checkout.
-
-    The texts are not part of the package. Only the tests that compare the tables with them need them.
-
-    Raises:
-        DataNotFoundError: If there is no such folder.
-    """
-    beside = Path(__file__).resolve().parents[3] / "shared" / "papers"
-    folder = Path(os.environ.get("ECGKIT_PAPERS") or beside)
-    if not (folder / "erts.txt").exists():
-        raise DataNotFoundError(
-            f"the texts of the works are not in {folder}: set ECGKIT_PAPERS to the folder that holds "
-            f"{', '.join(_TEXTS.values())}"
-        )
-    return folder
-
-
-def text(work: str) -> str:
-    """The text of a work, where it is at hand.
-
-    Raises:
-        DataNotFoundError: If the texts are not at hand; see `text_folder`.
-    """
-    return (text_folder() / _TEXTS[work]).read_text(encoding="utf-8")

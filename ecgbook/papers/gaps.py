@@ -1,6 +1,7 @@
 """The difference of two configurations, paired by what their recorded runs share: seeds, or test records."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -44,6 +45,7 @@ def paired_gap(a: pd.DataFrame, b: pd.DataFrame, metric: str, results: Path) -> 
         None where the two share no seed, or only one and the metric cannot be had from stored predictions of
         the same test records.
     """
+    from ecgbook.runs.outcome import drawn
     from ecgbook.runs.results import load_predictions
     from ecgkit import evaluation
 
@@ -60,7 +62,9 @@ def paired_gap(a: pd.DataFrame, b: pd.DataFrame, metric: str, results: Path) -> 
         return None
     if ours.y_true.shape != theirs.y_true.shape or (ours.record_ids != theirs.record_ids).any():
         return None
-    found = evaluation.paired_bootstrap(
-        getattr(evaluation, metric), ours.y_true, ours.y_score, theirs.y_score, n=DRAWS, seed=0
+    function = partial(evaluation.paired_bootstrap, getattr(evaluation, metric), n=DRAWS, seed=0)
+    found, how = drawn(
+        lambda redraw: function(ours.y_true, ours.y_score, theirs.y_score, redraw=redraw),
+        "one seed, paired over test records",
     )
-    return Gap(found.difference, found.low, found.high, "one seed, paired over test records")
+    return Gap(found.difference, found.low, found.high, how)

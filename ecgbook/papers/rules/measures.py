@@ -6,43 +6,21 @@ import numpy as np
 
 from ecgbook.papers.rules.arithmetic import Outcome
 
-__all__ = ["CASES", "average_f1", "focus_score", "known_answer", "melep"]
+__all__ = ["CASES", "average_f1", "known_answer"]
 
 
-def focus_score(attention: np.ndarray) -> float:
-    """Mean of an attention map over the positions at or above its 90th percentile.
+def _focus(attention: np.ndarray) -> float:
+    import torch
 
-    Args:
-        attention: One map, scaled to [0, 1], shape (T,).
+    from ecgkit.training.selection import focus_score
 
-    Source:
-        Dangeti et al. (2026), Eqs. (3)-(4).
-    """
-    return float(attention[attention >= np.quantile(attention, 0.9)].mean())
+    return float(focus_score(torch.from_numpy(attention[None]))[0])
 
 
-def melep(source: np.ndarray, target: np.ndarray) -> float:
-    """MELEP of a source model's probabilities for target labels.
+def _melep(source: np.ndarray, target: np.ndarray) -> float:
+    from ecgkit.transfer import melep
 
-    Args:
-        source: Probabilities of the source labels, shape (n, Z).
-        target: Target labels, 0 or 1, shape (n, Y).
-
-    Source:
-        Nguyen et al. (2024), Eqs. (1)-(5), with the index y for the target label in Eq. (1).
-    """
-    total = 0.0
-    for y in target.T:
-        weight = y.sum() / (1 - y).sum()
-        terms = []
-        for theta in source.T:
-            likelihood = np.zeros(len(y))
-            for chance in (theta, 1 - theta):
-                share = (chance * y).sum() / chance.sum() if chance.sum() else 0.0
-                likelihood += np.where(y == 1, share, 1 - share) * chance
-            terms.append(-np.log(likelihood).mean())
-        total += weight * float(np.mean(terms))
-    return total / target.shape[1]
+    return float(melep(source, target, weights="paper"))
 
 
 def average_f1(target: np.ndarray, predicted: np.ndarray) -> float:
@@ -78,14 +56,14 @@ def _labels(*positives: int) -> np.ndarray:
 
 
 CASES: dict[str, Callable[[], float]] = {
-    "focus of one spike in 100 positions": lambda: focus_score(np.eye(100)[3]),
-    "focus of attention on 10 of 100 positions": lambda: focus_score(_plateau(10)),
-    "focus of attention on 90 of 100 positions": lambda: focus_score(_plateau(90)),
-    "MELEP of a source that knows the label": lambda: melep(_labels(30).astype(float), _labels(30)),
-    "MELEP of a source that says 0.5 for all": lambda: melep(np.full((100, 1), 0.5), _labels(30)),
-    "MELEP of a source that says 0.01 for all": lambda: melep(np.full((100, 1), 0.01), _labels(30)),
-    "MELEP of no knowledge, 5 of 100 positive": lambda: melep(np.full((100, 1), 0.5), _labels(5)),
-    "MELEP of no knowledge, 50 of 100 positive": lambda: melep(np.full((100, 1), 0.5), _labels(50)),
+    "focus of one spike in 100 positions": lambda: _focus(np.eye(100)[3]),
+    "focus of attention on 10 of 100 positions": lambda: _focus(_plateau(10)),
+    "focus of attention on 90 of 100 positions": lambda: _focus(_plateau(90)),
+    "MELEP of a source that knows the label": lambda: _melep(_labels(30).astype(float), _labels(30)),
+    "MELEP of a source that says 0.5 for all": lambda: _melep(np.full((100, 1), 0.5), _labels(30)),
+    "MELEP of a source that says 0.01 for all": lambda: _melep(np.full((100, 1), 0.01), _labels(30)),
+    "MELEP of no knowledge, 5 of 100 positive": lambda: _melep(np.full((100, 1), 0.5), _labels(5)),
+    "MELEP of no knowledge, 50 of 100 positive": lambda: _melep(np.full((100, 1), 0.5), _labels(50)),
     "share of positions averaged, attention on 90 of 100": lambda: _averaged(_plateau(90)),
     "a tenth of the positions": lambda: 0.1,
     "average F1 of no error, two labels per record": lambda: average_f1(_labels(100, 100), _labels(100, 100)),
