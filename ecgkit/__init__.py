@@ -3,6 +3,8 @@
 Subpackages load on first use, so ``import ecgkit`` is cheap::
 
     from ecgkit import datasets, models, evaluation, training
+
+`models`, `training` and `explain` need PyTorch and NumPy alone; for the others ``pip install "ecgkit[data]"``.
 """
 
 import importlib
@@ -25,9 +27,16 @@ __all__ = ["__version__", *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _SUBPACKAGES:
+    if name not in _SUBPACKAGES:
+        raise AttributeError(f"module 'ecgkit' has no attribute {name!r}")
+    try:
         return importlib.import_module(f"ecgkit.{name}")
-    raise AttributeError(f"module 'ecgkit' has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        if (error.name or "ecgkit").startswith("ecgkit"):
+            raise
+        raise ModuleNotFoundError(
+            f"ecgkit.{name} needs {error.name}: pip install 'ecgkit[data]'", name=error.name
+        ) from error
 
 
 def __dir__() -> list[str]:

@@ -32,4 +32,4 @@ else
   echo "PyTorch's CPU index cannot be reached: taking $torch_fallback from the ordinary index"
   "$py" -m pip install --quiet "$torch_fallback"
 fi
-"$py" -m pip install --quiet -e '.[book,chapters,dev]'
+"$py" -m pip install --quiet -e '.[book,dev]'

@@ -14,6 +14,7 @@ import ecgkit
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 
 def tracked() -> list[Path]:
@@ -39,15 +40,16 @@ def test_environment_yml_is_in_step_with_pyproject() -> None:
     listed = {d.lower() for d in conda if isinstance(d, str)} - {"make", "pip"}
     renamed = {"torch": "pytorch"}
     wanted = {f"python{PROJECT['requires-python']}"}
-    for requirement in PROJECT["dependencies"]:
+    for requirement in [*PROJECT["dependencies"], *EXTRAS["data"]]:
         name, bound = re.fullmatch(r"([\w.-]+)(.*)", requirement).groups()  # type: ignore[union-attr]
         wanted.add(f"{renamed.get(name, name.lower())}{bound}")
     assert listed == wanted
-    assert {"pip": ["-e .[book,chapters,dev]"]} in conda
+    assert {"pip": ["-e .[book,dev]"]} in conda
 
 
 def test_dependencies_have_lower_bounds_only() -> None:
-    assert all(re.fullmatch(r"[\w.-]+>=[\d.]+", d) for d in PROJECT["dependencies"])
+    for requirement in [*PROJECT["dependencies"], *EXTRAS["data"], *EXTRAS["chapters"]]:
+        assert requirement == "ecgkit[data]" or re.fullmatch(r"[\w.-]+>=[\d.]+", requirement)
 
 
 def test_ci_covers_the_versions_of_python_that_the_package_takes() -> None:
@@ -92,7 +94,8 @@ def test_make_help_names_every_command() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as a wheel, built from a copy of the checkout without a network."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT / "ecgkit", source / "ecgkit", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("ecgkit", "ecgbook"):
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
@@ -105,7 +108,8 @@ def test_the_wheel_carries_every_file_of_the_package(wheel: Path) -> None:
     import zipfile
 
     inside = set(zipfile.ZipFile(wheel).namelist())
-    package = [p for p in (ROOT / "ecgkit").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    both = [p for package in ("ecgkit", "ecgbook") for p in (ROOT / package).rglob("*")]
+    package = [p for p in both if p.is_file() and "__pycache__" not in p.parts]
     assert [n for p in package if (n := p.relative_to(ROOT).as_posix()) not in inside] == []
 
 
@@ -128,7 +132,8 @@ def test_the_first_cell_installs_ecgkit_on_colab_and_nothing_else(tmp_path: Path
     python = colab_stand_in(tmp_path / "venv")
     site = next((tmp_path / "venv").glob("lib/python*/site-packages"))
     before = {p.name for p in site.iterdir()}
-    (tmp_path / "cell.py").write_text(colab_install_cell() + "\nimport ecgkit; print(ecgkit.__file__)\n")
+    code = colab_install_cell() + "\nimport ecgbook, ecgkit; print(ecgkit.__file__)\n"
+    (tmp_path / "cell.py").write_text(code)
     environment = {"ECGKIT_COLAB_SOURCE": str(wheel), "PIP_NO_INDEX": "1", "PATH": "/usr/bin:/bin"}
     bare = subprocess.run(
         [str(python), "-c", "import ecgkit"], cwd=tmp_path, env={}, capture_output=True, text=True
@@ -140,7 +145,9 @@ def test_the_first_cell_installs_ecgkit_on_colab_and_nothing_else(tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert str(site) in done.stdout
     assert "No GPU is on" in done.stdout
-    assert {p.name for p in site.iterdir()} - before == {"ecgkit", f"ecgkit-{ecgkit.__version__}.dist-info"}
+    assert {p.name for p in site.iterdir()} - before == {
+        *("ecgbook", "ecgkit", f"ecgkit-{ecgkit.__version__}.dist-info")
+    }
 
 
 def claim_installed(site: Path, name: str, version: str, requires: str = "") -> None:
@@ -168,7 +175,7 @@ def test_the_first_cell_leaves_the_pandas_of_colab(tmp_path: Path, wheel: Path) 
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     site = next((tmp_path / "venv").glob("lib/python*/site-packages"))
-    for requirement in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["chapters"]]:
+    for requirement in [*PROJECT["dependencies"], *EXTRAS["data"], *EXTRAS["chapters"][1:]]:
         name, lowest = requirement.split(">=")
         if name != "wfdb":
             claim_installed(site, name, "2.2.2" if name == "pandas" else lowest)
@@ -188,7 +195,9 @@ def test_the_first_cell_leaves_the_pandas_of_colab(tmp_path: Path, wheel: Path) 
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "pandas-3.0.0" in run("-m", "pip", "install", "--dry-run", str(wheel))  # what the cell prevents
+    assert "pandas-3.0.0" in run(
+        "-m", "pip", "install", "--dry-run", f"{wheel}[data]"
+    )  # what the cell prevents
     run("-c", colab_install_cell())
     listed = run("-m", "pip", "list", "--format", "freeze").splitlines()
     assert {"pandas==2.2.2", "wfdb==4.1.2", f"ecgkit=={ecgkit.__version__}"} <= set(listed)

@@ -15,7 +15,7 @@ from ecgbook.papers.scoreboard import VERDICTS, badge, claims, markdown
 from ecgbook.papers.verdicts import TESTS, best_score
 from ecgbook.runs.results import write_record
 from ecgbook.runs.run import Run
-from ecgkit.cli import app
+from ecgbook.cli import app
 
 MODELS = ("resnet1d_wang", "xresnet1d101", "inception1d", "fcn_wang", "lstm", "lstm_bidir")
 
