@@ -55,8 +55,6 @@ def _sizes(ledger: Ledger, columns: dict[str, dict[str, str]]) -> None:
     for name, changed in changes().items():
         topic = "metadata_size" if name == "E14" else "size_change"
         ledger.apply(topic, f"Table 4.1: {name}", rules.size_change, size["E1"], size[name], **changed)
-    coarse = [size[name] for name in ("E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E14")]
-    ledger.apply("size_digits", "Table 4.1: sizes above 10 MB but E1", rules.last_digits, coarse)
     for name in _MEASURES:
         ledger.apply("measure_digits", f"Table 4.1: {name}", rules.last_digits, list(columns[name].values()))
     kept = (48, 96, 192, 384)  # "reduce by 1/4" read as it stands: three quarters are left

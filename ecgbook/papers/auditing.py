@@ -90,7 +90,7 @@ def audit(work: str | None = None) -> pd.DataFrame:
 
     >>> findings = audit("melep")
     >>> findings["severity"].iloc[0], len(findings)
-    ('conclusion', 10)
+    ('conclusion', 7)
     """
     if work is not None and work not in WORKS:
         raise ValueError(f"no work {work!r}; there are {', '.join(WORKS)}")

@@ -20,7 +20,6 @@ from ecgbook.papers.rules.chance import (
     beyond_sampling_error,
     correlation_beyond,
     correlation_p,
-    correlations_differ,
     enough_label_sets,
     net_records,
 )
@@ -40,7 +39,6 @@ __all__ = [
     "common_share",
     "correlation_beyond",
     "correlation_p",
-    "correlations_differ",
     "difference",
     "each_row",
     "enough_label_sets",

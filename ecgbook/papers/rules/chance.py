@@ -10,7 +10,6 @@ __all__ = [
     "beyond_sampling_error",
     "correlation_beyond",
     "correlation_p",
-    "correlations_differ",
     "enough_label_sets",
     "net_records",
 ]
@@ -94,25 +93,6 @@ def correlation_beyond(bound: str, rows: Mapping[str, str], n: int, z: float = 1
         f"{len(below)} of {len(rows)} intervals reach below {bound}, the lowest to {min(lows.values()):.3f}"
     )
     return Outcome(not below, f"above {bound} in {len(rows)} rows", implied)
-
-
-def correlations_differ(pairs: Mapping[str, tuple[str, str]], n: int, level: float = 0.05) -> Outcome:
-    """Two correlations called different: is the gap larger than chance, z = Δ atanh(r) / sqrt(2 / (n - 3))?
-
-    The formula is for separate samples. On the same samples the two may move together, which can narrow it.
-
-    >>> correlations_differ({"a": ("-0.639", "-0.691")}, 100).implied
-    '0 of 1 differ: p from 0.52 to 0.52'
-    """
-    from scipy import stats
-
-    ps = []
-    for first, second in pairs.values():
-        gap = math.atanh(abs(number(first).value)) - math.atanh(abs(number(second).value))
-        ps.append(float(2 * stats.norm.sf(abs(gap) / math.sqrt(2 / (n - 3)))))
-    told = sum(p < level for p in ps)
-    implied = f"{told} of {len(ps)} differ: p from {min(ps):.2f} to {max(ps):.2f}"
-    return Outcome(told == len(ps), f"{len(ps)} pairs", implied)
 
 
 def enough_label_sets(labels: int, sizes: Sequence[int], draws: int) -> Outcome:
