@@ -6,7 +6,7 @@ PROFILE ?= quick
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv book test quick lint guard notebooks record gpu-pack clean
+.PHONY: help venv book test quick lint guard notebooks record clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -46,9 +46,6 @@ notebooks: $(STAMP)  ## write the .ipynb beside each .md
 
 record: $(STAMP)  ## after `make book`: store the outputs that must not move
 	$(BIN)/python tools/colab.py record
-
-gpu-pack: $(STAMP)  ## pack what a GPU machine needs for the recorded runs
-	$(BIN)/python tools/gpu_pack.py
 
 clean:  ## remove everything that was built, but not .venv
 	rm -rf _build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,7 +17,7 @@ import torch
 from record import save
 
 from ecgkit import datasets, models
-from ecgkit.datasets.primary import single_label
+from ecgkit.datasets.derived import single_label
 from ecgkit.training import choose_device, fit_scaler, selection, to_device
 
 PLAIN = "full data"

@@ -31,7 +31,7 @@ WINDOW = 250  # 2.5 s at 100 Hz
 BATCH = 128
 # One or two of each family; the eighteen light networks lie between the first and the last.
 FAMILIES = [n for n in models.names() if "/" not in n] + ["light_resnet18/E1", "light_resnet18/E18"]
-PTBXL_TRAINING_RECORDS = 17_084  # superdiagnostic task, folds 1 to 8; ecgbook.runs.sizing has it, too
+PTBXL_TRAINING_RECORDS = 17_084  # superdiagnostic task, folds 1 to 8
 
 
 class Windows(Dataset):

@@ -4,7 +4,7 @@ Subpackages load on first use, so ``import ecgkit`` is cheap::
 
     from ecgkit import datasets, models, evaluation, training
 
-`models`, `training` and `explain` need PyTorch and NumPy alone; for the others ``pip install "ecgkit[data]"``.
+`models`, `training` and `explain` need PyTorch and NumPy alone, the others ``pip install "ecgkit[data]"``.
 """
 
 import importlib

@@ -28,17 +28,8 @@ def main() -> int:
     folder = stage(execute_all(a.data, a.profile, a.force))
     shutil.rmtree(BUILD / "html", ignore_errors=True)
     # -W: warnings are errors; -n: every cross-reference must resolve.
-    command = [
-        "jupyter-book",
-        "build",
-        str(folder),
-        "--path-output",
-        str(ROOT),
-        "-W",
-        "-n",
-        "--keep-going",
-        "--all",
-    ]
+    command = ["jupyter-book", "build", str(folder), "--path-output", str(ROOT)]
+    command += ["-W", "-n", "--keep-going", "--all"]
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(command, env={**os.environ, "PATH": paths, "PYTHONWARNINGS": "ignore"})
     if done.returncode:

@@ -3,7 +3,7 @@
     python tools/execute.py [--data synthetic|ptbxl] [--profile quick|full] [--force] [PATH.md ...]
 
 Results: _build/executed/<data>-<profile>/<part>/NN_name.ipynb and times.json beside them. A notebook is
-executed again when its source, the package, the parameters, the recorded runs, the benchmarks or
+executed again when its source, the packages, the parameters, the recorded runs, the benchmarks or
 the versions have changed.
 """
 
@@ -41,7 +41,8 @@ def _hash_of(paths: list[Path]) -> str:
 
 def state_of_the_code() -> str:
     """Hash of all that a notebook's outputs depend on beside its own text."""
-    inputs = [p for p in (ROOT / "ecgkit").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    packages = [p for name in ("ecgkit", "ecgbook") for p in (ROOT / name).rglob("*")]
+    inputs = [p for p in packages if p.is_file() and "__pycache__" not in p.parts]
     inputs += [p for p in (ROOT / "results").rglob("*") if p.is_file() and ".state" not in p.parts]
     inputs += (ROOT / "benchmarks").glob("*.json")
     versions = [
@@ -87,26 +88,11 @@ def execute(source: Path, data: str, profile: str, force: bool, code: str) -> di
         kept.parent.mkdir(parents=True, exist_ok=True)
         notebook = read_source(source)
         nbformat.write(notebook, work / "in.ipynb")
-        values = [
-            part for k, v in parameters.items() for part in ("-r" if isinstance(v, str) else "-p", k, str(v))
-        ]
-        command = [
-            sys.executable,
-            "-m",
-            "papermill",
-            str(work / "in.ipynb"),
-            str(work / "out.ipynb"),
-            *values,
-        ]
-        command += [
-            "-k",
-            "python3",
-            "--cwd",
-            str(source.parent),
-            "--no-progress-bar",
-            "--execution-timeout",
-            "1800",
-        ]
+        command = [sys.executable, "-m", "papermill", str(work / "in.ipynb"), str(work / "out.ipynb")]
+        for name_of, value in parameters.items():
+            command += ["-r" if isinstance(value, str) else "-p", name_of, str(value)]
+        command += ["-k", "python3", "--cwd", str(source.parent)]
+        command += ["--no-progress-bar", "--execution-timeout", "1800"]
         # These results alone: the key knows no others, and the scoreboard beside the pages reads them.
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "ECGKIT_RESULTS": str(ROOT / "results")}
         environment |= {"ECGKIT_DATA": root} if root else {}

@@ -17,13 +17,28 @@ _IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 
 
 def read_bibliography(path: Path) -> dict[str, dict[str, str]]:
-    """The entries of a BibTeX file: key to its fields (lower-case names), braces removed."""
+    """The entries of a BibTeX file: key to its fields (lower-case names) as plain text with accents."""
     if not path.exists():
         return {}
+    from pybtex.database import parse_file
+    from pybtex.richtext import Text
+
+    def plain(latex: str) -> str:
+        return " ".join(str(Text.from_latex(latex)).replace("\N{NO-BREAK SPACE}", " ").split())
+
     entries = {}
-    for key, body in re.findall(r"@\w+\{([^,\s]+),(.*?)\n\}", path.read_text(encoding="utf-8"), flags=re.S):
-        fields = re.findall(r"^\s*(\w+)\s*=\s*[{\"](.*?)[}\"],?\s*$", body, flags=re.M | re.S)
-        entries[key] = {name.lower(): " ".join(re.sub(r"[{}]", "", value).split()) for name, value in fields}
+    for key, entry in parse_file(str(path), bib_format="bibtex").entries.items():
+        entries[key] = {name.lower(): plain(value) for name, value in entry.fields.items()}
+        names = [
+            ", ".join(
+                plain(" ".join(part))
+                for part in (p.prelast_names + p.last_names, p.first_names + p.middle_names)
+                if part
+            )
+            for p in entry.persons.get("author", [])
+        ]
+        if names:
+            entries[key]["author"] = " and ".join(names)
     return entries
 
 

@@ -23,7 +23,7 @@ from ecgbook.page.model_pages import write_pages
 from ecgbook.papers import scoreboard
 from ecgbook.papers.scoreboard import badge, markdown
 from ecgbook.runs.machine import processor_name
-from ecgbook.runs.sizing import sizes_markdown
+from ecgbook.runs.times import sizes_markdown
 
 __all__ = ["stage"]
 

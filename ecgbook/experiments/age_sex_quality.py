@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ecgbook.experiments.method import Progress, RunResult, Splits, train_config
 from ecgbook.experiments.supervised import train_and_predict
-from ecgbook.runs.outcome import Outcome, Parts, Progress
 from ecgbook.runs.run import Run
-from ecgbook.runs.settings import train_config
 from ecgkit.datasets.base import ECGDataset
 
 __all__ = ["age", "healthy_records", "noisy_target", "quality", "sex"]
 
 
-def age(run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None) -> Outcome:
+def age(
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Predict the age in years: squared error on the standardised age, mean over the windows of a record.
 
     Mean and standard deviation of the age come from the training folds. Records whose age is not known or
@@ -27,11 +28,15 @@ def age(run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress
     """
     config = replace(train_config(run), loss="mse", aggregate="mean")
     mean, std = float(parts.train.labels.mean()), float(parts.train.labels.std())
+    if not std > 0:
+        raise ValueError(
+            f"all {len(parts.train)} training records have the age {mean}: nothing can be learned"
+        )
 
     def standard(part: ECGDataset) -> ECGDataset:
         return replace(part, labels=(part.labels.astype(np.float32) - mean) / std)
 
-    inner = Parts(standard(parts.train), standard(parts.validation), parts.test)
+    inner = Splits(standard(parts.train), standard(parts.validation), parts.test)
     outcome = train_and_predict(run, inner, config, device, checkpoint, progress)
     curve = [
         {**entry, **({"validation_mae": entry["validation_mae"] * std} if "validation_mae" in entry else {})}
@@ -43,7 +48,9 @@ def age(run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress
     return replace(outcome, scores=scores, config=settings, curve=curve, metrics=("mae", "r2"))
 
 
-def sex(run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None) -> Outcome:
+def sex(
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Predict the recorded sex (1 is female): cross-entropy, mean over the windows of a record.
 
     Source:
@@ -55,8 +62,8 @@ def sex(run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress
 
 
 def quality(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Predict whether the technical expert noted drift or noise, maximum over the windows of a record.
 
     The other classes of the task "quality" are not learned; for any other task this is its first class.
@@ -64,7 +71,7 @@ def quality(
     Source:
         PTB-XL benchmark (Strodthoff et al., 2021), section III-D.
     """
-    inner = Parts(*(noisy_target(part) for part in (parts.train, parts.validation, parts.test)))
+    inner = Splits(*(noisy_target(part) for part in (parts.train, parts.validation, parts.test)))
     outcome = train_and_predict(run, inner, train_config(run), device, checkpoint, progress)
     return replace(outcome, metrics=("macro_auc", "accuracy_at_half"), parts=inner)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgbook.runs.outcome import Outcome, Parts, Progress
+from ecgbook.experiments.method import Progress, RunResult, Splits
 from ecgbook.runs.run import Run
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.evaluation import macro_auc
@@ -17,20 +17,20 @@ __all__ = ["naive", "wavelet_nn"]
 
 
 def naive(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Predict for every record how frequent each label is in the training records.
 
     Source:
         PTB-XL benchmark, section II-B.
     """
     frequency = parts.train.labels.mean(axis=0)
-    return Outcome(np.tile(frequency, (len(parts.test), 1)))
+    return RunResult(np.tile(frequency, (len(parts.test), 1)))
 
 
 def wavelet_nn(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Wavelet statistics and one hidden layer, whose weight decay is chosen on the validation fold.
 
     Parameters of the run: `wavelet` (default db4), `hidden` (default 128), `epochs` (default 30). A run that
@@ -70,7 +70,7 @@ def wavelet_nn(
             progress(step, len(decays))
     passes = settings["epochs"] * len(parts.train) * len(decays)
     seconds = {"features": prepared - begin, "train": time.perf_counter() - prepared}
-    return Outcome(scores, settings, curve, passes, seconds)
+    return RunResult(scores, settings, curve, passes, seconds)
 
 
 def _features(part: ECGDataset, wavelet: str) -> np.ndarray:

@@ -4,7 +4,6 @@ import gzip
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecgbook.experiments.light import METRICS, light_config
-from ecgbook.runs.outcome import Outcome, Parts, Progress, drawn
+from ecgbook.experiments.method import Progress, RunResult, Splits, drawn, total_seconds
+from ecgbook.experiments.supervised import by_epoch, on_device
+from ecgbook.experiments.thesis import METRICS, ThesisSettings, lightweight_network, own_folds
 from ecgbook.runs.run import Run
-from ecgkit import compression, evaluation, models
-from ecgkit.models.light_resnet18 import LightResNet18
-from ecgkit.training import fit_scaler
-from ecgkit.training.data import Scaler
-from ecgkit.training.light import LightConfig, LightData, light_scores, prepare_light, train_light
-from ecgkit.training.loop import Training
+from ecgkit import compression, evaluation
+from ecgkit.training import DeviceData, Scaler, Training, lightweight_scores, train_lightweight
 
 __all__ = ["SHARES", "STUDENT", "TEACHER", "Variant", "compressed", "variant_rows"]
 
@@ -51,8 +47,8 @@ class Variant:
 
 
 def compressed(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Train the run's network, compress it in several ways, and test every variant.
 
     The variants, all tested from their ONNX files: "float32"; "dynamic int8" and "static int8"; "pruned" at
@@ -70,21 +66,20 @@ def compressed(
         Lightweight ResNet-18 (Ahmed, 2025), references [3]-[5]; the thesis itself does none of the three.
     """
     teacher = str(run.params.get("teacher", TEACHER))
-    settings = {key: value for key, value in run.params.items() if key != "teacher"}
-    config = light_config(replace(run, params=settings))
-    kept = parts.train.subset(parts.train.meta["fold"].to_numpy() <= config.train_folds)
-    parts = Parts(*(prepare_light(part, config) for part in (kept, parts.validation, parts.test)))
-    scaler = fit_scaler(parts.train)
-    train, validation, test = (
-        LightData.of(part, device, config.metadata) for part in (parts.train, parts.validation, parts.test)
-    )
+    rest = {key: value for key, value in run.params.items() if key != "teacher"}
+    config = ThesisSettings.of(replace(run, params=rest))
+    parts = own_folds(parts, config)
+    scaler, train, validation, test = on_device(parts, device, config.metadata)
     work = _Work(run, config, scaler, train, validation, checkpoint, progress, teacher)
     folder = checkpoint.parent / "onnx"
     folder.mkdir(parents=True, exist_ok=True)
     variants = work.variants(folder)
     scores = {v.kind: _onnx_scores(v.path, test, scaler) for v in variants}
-    table, _ = drawn(partial(variant_rows, variants, parts.test.labels, scores, DRAWS), "as the metrics")
-    return Outcome(
+    table, how = drawn(
+        lambda redraw: variant_rows(variants, parts.test.labels, scores, DRAWS, redraw),
+        f"table: bootstrap over test records, {DRAWS} draws, 95 %",
+    )
+    return RunResult(
         scores=scores["float32"],
         config={
             **asdict(config),
@@ -96,6 +91,7 @@ def compressed(
             "shares": list(SHARES),
             "calibration_records": CALIBRATION_RECORDS,
             "draws": DRAWS,
+            "table_intervals": how,
         },
         curve=work.total.curve,
         samples_backprop=work.total.samples_backprop,
@@ -111,25 +107,19 @@ class _Work:
     """The trainings of one run, and what they took together."""
 
     run: Run
-    config: LightConfig
+    config: ThesisSettings
     scaler: Scaler
-    train: LightData
-    validation: LightData
+    train: DeviceData
+    validation: DeviceData
     checkpoint: Path
     progress: Progress | None
     teacher: str
     epochs: int = 0  # done
     total: Training = field(default_factory=Training)
 
-    def fresh(self, name: str) -> nn.Module:
+    def init_model(self, name: str) -> nn.Module:
         """A network with the weights to begin with, which follow from the run's seed."""
-        signals, labels = self.train.signals, self.train.labels
-        with torch.random.fork_rng(devices=[signals.device] if signals.is_cuda else []):
-            torch.manual_seed(self.run.seed)
-            model = models.create(name, leads=signals.shape[1], classes=labels.shape[1])
-        if not isinstance(model, LightResNet18):
-            raise ValueError(f"method compressed takes light_resnet18/E1 to E18, not {name!r}")
-        return model.to(signals.device)
+        return lightweight_network(name, self.train, self.run.seed)
 
     def trained(self, name: str, model: nn.Module, labels: Tensor | None = None) -> nn.Module:
         """The model, trained from the beginning; `labels` take the place of the true ones."""
@@ -140,21 +130,16 @@ class _Work:
         """The model after one further epoch, with a new optimiser and in an order it has not had."""
         return self._train(name, model, self.train, 1, self.run.seed + 1000)
 
-    def _train(self, name: str, model: nn.Module, data: LightData, epochs: int, seed: int) -> nn.Module:
+    def _train(self, name: str, model: nn.Module, data: DeviceData, epochs: int, seed: int) -> nn.Module:
         all_epochs = self.config.epochs * (3 + (self.teacher != self.run.model)) + 1 + len(SHARES)
-
-        def on_epoch(entry: dict[str, float]) -> None:
-            if self.progress is not None:
-                self.progress(self.epochs + int(entry["epoch"]), all_epochs)
-
+        on_epoch = by_epoch(self.progress, all_epochs, begin=self.epochs)
         own = self.checkpoint.with_name(f"{self.checkpoint.stem}_{name}{self.checkpoint.suffix}")
         config = replace(self.config, epochs=epochs)
-        done = train_light(model, data, self.validation, self.scaler, config, seed, own, on_epoch)
+        done = train_lightweight(model, data, self.validation, self.scaler, config, seed, own, on_epoch)
         self.epochs += epochs
         self.total.samples_backprop += done.samples_backprop
         self.total.curve.extend(done.curve)
-        for phase, seconds in done.seconds.items():
-            self.total.seconds[phase] += seconds
+        self.total.seconds = total_seconds([self.total.seconds, done.seconds])
         return model.eval()
 
     def variants(self, folder: Path) -> list[Variant]:
@@ -168,7 +153,7 @@ class _Work:
             found.append(Variant(network, kind, path, against))
 
         name = self.run.model
-        network = self.trained("network", self.fresh(name))
+        network = self.trained("network", self.init_model(name))
         add(name, "float32", network, "")
         dynamic = compression.quantise_dynamic(found[0].path, folder / "dynamic.onnx")
         found.append(Variant(name, "dynamic int8", dynamic, "float32"))
@@ -182,21 +167,21 @@ class _Work:
             add(name, f"pruned {share:g}", lean, "float32")
             compression.keep_zeros(lean)
             add(name, f"pruned {share:g}, tuned", self.tuned(f"tuned_{share:g}", lean), "one more epoch")
-        master = network if self.teacher == name else self.trained("teacher", self.fresh(self.teacher))
-        soft = torch.from_numpy(light_scores(master, self.train, self.scaler, self.config.bf16))
+        master = network if self.teacher == name else self.trained("teacher", self.init_model(self.teacher))
+        soft = torch.from_numpy(lightweight_scores(master, self.train, self.scaler, self.config.bf16))
         labels = compression.soft_labels(self.train.labels, soft.to(self.train.labels.device), WEIGHT)
-        add(STUDENT, "alone", self.trained("alone", self.fresh(STUDENT)), "float32")
-        add(STUDENT, "student", self.trained("student", self.fresh(STUDENT), labels), "alone")
+        add(STUDENT, "alone", self.trained("alone", self.init_model(STUDENT)), "float32")
+        add(STUDENT, "student", self.trained("student", self.init_model(STUDENT), labels), "alone")
         return found
 
 
-def _inputs(data: LightData, scaler: Scaler, rows: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def _inputs(data: DeviceData, scaler: Scaler, rows: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Standardised signals and metadata of some records, as an ONNX file takes them."""
     signals = scaler(data.signals[rows], data.mv_per_unit).cpu().numpy()
     return signals, None if data.metadata is None else data.metadata[rows].cpu().numpy()
 
 
-def _onnx_scores(path: Path, data: LightData, scaler: Scaler, batch_size: int = 128) -> np.ndarray:
+def _onnx_scores(path: Path, data: DeviceData, scaler: Scaler, batch_size: int = 128) -> np.ndarray:
     """Probabilities of every record from an ONNX file, float32, shape (N, K)."""
     session = compression.onnx_session(path)
     blocks = (slice(first, first + batch_size) for first in range(0, len(data), batch_size))

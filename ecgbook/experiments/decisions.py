@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from ecgbook.experiments.baselines import naive, wavelet_nn
+from ecgbook.experiments.method import Progress, RunResult, Splits, drawn
 from ecgbook.experiments.supervised import supervised
-from ecgbook.runs.outcome import Outcome, Parts, Progress, drawn
 from ecgbook.runs.run import Run
 from ecgkit.evaluation import apply_thresholds, bootstrap, f_beta_g_beta, optimal_thresholds
-from ecgkit.transfer.tasks import join
+from ecgkit.transfer.tasks import concat
 
 __all__ = ["decisions", "judge", "judged"]
 
@@ -22,7 +22,7 @@ Metric = Literal["f_beta", "g_beta"]
 Scored = tuple[NDArray, NDArray]  # labels and scores of some records, both of shape (N, K)
 
 _METRICS: tuple[Metric, ...] = ("f_beta", "g_beta")
-_SCORERS: dict[str | None, Callable[..., Outcome]] = {
+_SCORERS: dict[str | None, Callable[..., RunResult]] = {
     "supervised": supervised,
     "naive": naive,
     "wavelet_nn": wavelet_nn,
@@ -30,8 +30,8 @@ _SCORERS: dict[str | None, Callable[..., Outcome]] = {
 
 
 def decisions(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Score as `supervised`, then turn the scores into decisions: yes or no for each class.
 
     Each class has a threshold, the one that is best on the training records, as in the paper, or on the
@@ -57,8 +57,8 @@ def decisions(
     scorer = params.pop("scorer", None) if run.model == "none" else "supervised"
     if scorer not in _SCORERS or (scorer == "supervised" and run.model == "none"):
         raise ValueError(f"no network and the scorer {scorer!r}: name a network, or naive or wavelet_nn")
-    whole = join([parts.train, parts.validation, parts.test])  # one prediction for all, after the training
-    inner = Parts(parts.train, parts.validation, whole)
+    whole = concat([parts.train, parts.validation, parts.test])  # one prediction for all, after the training
+    inner = Splits(parts.train, parts.validation, whole)
     outcome = _SCORERS[scorer](replace(run, params=params), inner, device, checkpoint, progress)
     assert outcome.scores is not None
     scores = outcome.scores.astype(np.float16).astype(np.float32)

@@ -14,14 +14,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecgbook.runs.outcome import Outcome, Parts, Progress, drawn, total_seconds
+from ecgbook.experiments.method import (
+    Progress,
+    RunResult,
+    Splits,
+    drawn,
+    model_options,
+    total_seconds,
+    train_config,
+)
+from ecgbook.experiments.supervised import build_model, on_device
 from ecgbook.runs.run import Run
-from ecgbook.runs.settings import train_config
-from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.evaluation import macro_auc, paired_bootstrap
-from ecgkit.training import TrainConfig, Training, fit_scaler, predict, to_device, train_classifier
-from ecgkit.transfer.tasks import join
+from ecgkit.training import TrainConfig, Training, predict, train_classifier
+from ecgkit.transfer.tasks import concat
 
 __all__ = ["Crossover", "crossover", "leakage"]
 
@@ -89,8 +96,8 @@ def crossover(patients: np.ndarray, seed: int, validation_share: float = 0.05) -
 
 
 def leakage(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Train both networks of the crossover, and compare the scores of known with those of unknown patients.
 
     Parameters of the run: those of `TrainConfig`. The published folds are not used: the method draws its own
@@ -102,7 +109,7 @@ def leakage(
         crossover is ours.
     """
     config = train_config(run)
-    whole = join([parts.train, parts.validation, parts.test])
+    whole = concat([parts.train, parts.validation, parts.test])
     halves = crossover(whole.meta["patient"].to_numpy(), run.seed)
     test, validation = whole.subset(halves.test), whole.subset(halves.validation)
     scores, trainings = {}, []
@@ -122,13 +129,13 @@ def leakage(
         ),
         "leak: paired bootstrap over test patients, 1000 draws, 95 %",
     )
-    return Outcome(
+    return RunResult(
         scores=unknown,
         config={**asdict(config), "train_records": len(halves.train_a), "test_patients": len(halves.test)},
         curve=[{**entry, "network": float(n)} for n, done in enumerate(trainings) for entry in done.curve],
         samples_backprop=sum(done.samples_backprop for done in trainings),
         seconds=total_seconds(done.seconds for done in trainings),
-        parts=Parts(whole.subset(halves.train_a), validation, test),
+        parts=Splits(whole.subset(halves.train_a), validation, test),
         values={"leak": {"point": gap.difference, "low": gap.low, "high": gap.high}},
         intervals=how,
         table=[
@@ -153,10 +160,7 @@ def _one(
     checkpoint: Path,
 ) -> tuple[np.ndarray, Training]:
     """Scores of one network for the test records, and what its training left behind."""
-    scaler = fit_scaler(train)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(run.seed)  # both networks begin with the same weights
-        model = models.create(run.model, leads=len(train.leads), classes=len(train.classes)).to(device)
-    data, held_out, judged = (to_device(part, device) for part in (train, validation, test))
+    scaler, data, held_out, judged = on_device(Splits(train, validation, test), device)
+    model = build_model(run.model, data, run.seed, **model_options(run))  # both begin with the same weights
     done = train_classifier(model, data, held_out, scaler, config, run.seed, checkpoint)
     return predict(model, judged, scaler, config.window_s, bf16=config.bf16), done

@@ -18,13 +18,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgbook.runs.data import load_for, origin
-from ecgbook.runs.outcome import Outcome, Parts, Progress, total_seconds
+from ecgbook.experiments.method import (
+    Progress,
+    RunResult,
+    Splits,
+    check_known,
+    load_for,
+    origin,
+    total_seconds,
+)
+from ecgbook.experiments.supervised import build_model, parameters
 from ecgbook.runs.run import Run
-from ecgbook.runs.settings import check_known
 from ecgkit import datasets
 from ecgkit.datasets.base import ECGDataset
-from ecgkit.datasets.challenge import MELEP_SECONDS, first_seconds
+from ecgkit.datasets.challenge import MELEP_SECONDS
+from ecgkit.datasets.derived import first_seconds
 from ecgkit.evaluation import f1, mean_interval
 from ecgkit.models.heads import Classifier
 from ecgkit.training import (
@@ -37,7 +45,9 @@ from ecgkit.training import (
     to_device,
     train_classifier,
 )
-from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
+from ecgkit.training.checkpoint import Checkpoint, data_digest, network_digest
+from ecgkit.training.settings import check_settings
+from ecgkit.transfer import networks
 from ecgkit.transfer.choice import correlation
 from ecgkit.transfer.finetune import (
     FineTuneConfig,
@@ -50,8 +60,7 @@ from ecgkit.transfer.finetune import (
     weighted_f1,
 )
 from ecgkit.transfer.melep import melep
-from ecgkit.transfer.networks import create
-from ecgkit.transfer.tasks import TargetTask, frequent_labels, join, sample_tasks, statement_group
+from ecgkit.transfer.tasks import TargetTask, concat, frequent_labels, sample_tasks, statement_group
 
 __all__ = ["FoldSettings", "fold_row", "melep_folds", "pretrain", "whole_records"]
 
@@ -90,6 +99,11 @@ class FoldSettings:
     bf16: bool = False
     source_epochs: int = 50
     width: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, at_least={"folds": 1, "records": 2, "min_positives": 1, "width": 0})
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(f"validation_share is {self.validation_share}; choose 0 or more, and below 1")
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "FoldSettings":
@@ -156,18 +170,16 @@ def pretrain(
         seed: Of the first weights and of training.
         checkpoint: File to go on from when it is there, and to write after every epoch.
     """
-    model = fresh(name, options, source, seed)
+    model = init_model(name, options, source, seed)
     done = train_classifier(model, source, held_out, scaler, config, seed, checkpoint)
     return model, done
 
 
-def fresh(name: str, options: Mapping[str, int], like: DeviceData, seed: int) -> Classifier:
-    """A network with random weights for the leads and labels of `like`, on its device."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = create(name, leads=like.signals.shape[1], classes=like.labels.shape[1], **options)
+def init_model(name: str, options: Mapping[str, int], like: DeviceData, seed: int) -> Classifier:
+    """A network of the paper with random weights for the leads and labels of `like`, on its device."""
+    model = build_model(name, like, seed, create=networks.create, **options)
     assert isinstance(model, Classifier)
-    return model.to(like.device)
+    return model
 
 
 def fold_row(
@@ -222,8 +234,8 @@ def fold_row(
 
 
 def melep_folds(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Scores and fine-tuned F1 of one source on many target tasks.
 
     A stopped run goes on after the last epoch of pre-training, or after the last finished fold.
@@ -239,7 +251,7 @@ def melep_folds(
     scaler = fit_scaler(source)
     pool, learned, judged = (to_device(part, device) for part in (pool_set, source, held_out))
     if settings.source == "untrained":
-        model, before = fresh(run.model, settings.options, learned, run.seed), Training()
+        model, before = init_model(run.model, settings.options, learned, run.seed), Training()
     else:
         model, before = pretrain(
             run.model,
@@ -253,9 +265,11 @@ def melep_folds(
         )
     found = predict(model, judged, scaler, float(MELEP_SECONDS), bf16=settings.bf16)
     source_f1 = weighted_f1(judged.labels.cpu().numpy().astype(int), found)
-    state: dict[str, Any] = {"rows": [], "samples": 0, "seconds": {}}
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint)
+    saved = Checkpoint(
+        checkpoint,
+        {"run": run.hash, "records": data_digest(pool), "source": network_digest(model)},
+    )
+    state = saved.load() or {"rows": [], "samples": 0, "seconds": {}}
     tasks = sample_tasks(
         pool_set.labels,
         pool_set.meta["patient"].to_numpy(),
@@ -274,10 +288,10 @@ def melep_folds(
         state["rows"].append({"fold": fold, "labels": names, **row})
         state["samples"] += done.samples_backprop
         state["seconds"] = total_seconds([state["seconds"], done.seconds])
-        save_checkpoint(checkpoint, state)
+        saved.save(state)
         if progress is not None:
             progress(fold + 1, settings.folds)
-    return Outcome(
+    return RunResult(
         scores=None,
         config={
             **asdict(settings),
@@ -286,7 +300,7 @@ def melep_folds(
             "source_records": len(source),
             "pool_records": len(pool_set),
             "target_labels": [classes[k] for k in columns],
-            "parameters": sum(p.numel() for p in model.parameters()),
+            "parameters": parameters(model),
         },
         curve=before.curve,
         samples_backprop=before.samples_backprop + state["samples"],
@@ -322,7 +336,7 @@ def _values(rows: list[dict[str, Any]], source_f1: float) -> dict[str, dict[str,
 
 
 def _data(
-    parts: Parts, settings: FoldSettings, other: ECGDataset | None
+    parts: Splits, settings: FoldSettings, other: ECGDataset | None
 ) -> tuple[ECGDataset, ECGDataset, ECGDataset, np.ndarray, tuple[str, ...]]:
     """Source records, held-out source records, target pool, its columns to draw from, its classes.
 
@@ -332,14 +346,14 @@ def _data(
     classes = whole[0].classes
     if other is not None:
         train, _, held_out = (whole_records(part) for part in other.labelled().split())
-        pool = join(whole)
+        pool = concat(whole)
     else:
         group = "rhythm" if settings.source == "untrained" else settings.source
         own = statement_group(classes, group)
         train = with_labels(whole[0].subset(whole[0].meta["fold"].to_numpy() <= SOURCE_FOLDS), own)
         held_out = with_labels(whole[2], own)
         later = whole[0].subset(whole[0].meta["fold"].to_numpy() > SOURCE_FOLDS)
-        pool = join([later, *whole[1:]])
+        pool = concat([later, *whole[1:]])
     allowed = statement_group(classes, settings.targets) if settings.targets else np.ones(len(classes), bool)
     if other is None and settings.source != "untrained":
         allowed = allowed & ~statement_group(classes, settings.source)

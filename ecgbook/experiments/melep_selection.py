@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgbook.experiments.melep_folds import SOURCE_FOLDS, fold_row, fresh, pretrain, with_labels
-from ecgbook.runs.outcome import Outcome, Parts, Progress, total_seconds
+from ecgbook.experiments.melep_folds import SOURCE_FOLDS, fold_row, init_model, pretrain, with_labels
+from ecgbook.experiments.method import Progress, RunResult, Splits, check_known, total_seconds
 from ecgbook.runs.run import Run
-from ecgbook.runs.settings import check_known
 from ecgkit.models.heads import Classifier
 from ecgkit.training import DeviceData, Scaler, TrainConfig, Training, fit_scaler, predict, to_device
-from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
+from ecgkit.training.checkpoint import Checkpoint, data_digest
+from ecgkit.training.settings import check_settings
 from ecgkit.transfer.finetune import FineTuneConfig, weighted_f1
 from ecgkit.transfer.scores import SCORES
-from ecgkit.transfer.tasks import frequent_labels, join, sample_task, statement_group
+from ecgkit.transfer.tasks import concat, frequent_labels, sample_task, statement_group
 
 __all__ = ["SelectionSettings", "f1_draws", "melep_selection"]
 
@@ -52,6 +52,11 @@ class SelectionSettings:
     lr: float = 0.003
     window_s: float = 5.0
     bf16: bool = False
+
+    def __post_init__(self) -> None:
+        check_settings(self, at_least={"records": 2, "min_positives": 1})
+        if min((*self.widths, *self.source_epochs), default=0) < 0 or not self.groups:
+            raise ValueError("widths and source_epochs must be at least 0, and there must be a group")
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "SelectionSettings":
@@ -85,8 +90,8 @@ class SelectionSettings:
 
 
 def melep_selection(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Scores and fine-tuned F1 of every candidate on every target.
 
     A stopped run goes on after the last finished candidate; the pre-training of the next one goes on after
@@ -99,7 +104,7 @@ def melep_selection(
     classes = parts.train.classes
     folds = parts.train.meta["fold"].to_numpy()
     source = parts.train.subset(folds <= SOURCE_FOLDS)
-    pool_set = join([parts.train.subset(folds > SOURCE_FOLDS), parts.validation, parts.test])
+    pool_set = concat([parts.train.subset(folds > SOURCE_FOLDS), parts.validation, parts.test])
     scaler = fit_scaler(source)
     pool = to_device(pool_set, device)
     tasks = {}
@@ -111,9 +116,9 @@ def melep_selection(
         everything = (len(columns), len(columns))
         tasks[group] = sample_task(pool_set.labels, patients, columns, settings.records, rng, everything)
 
-    state: dict[str, Any] = {"rows": [], "hits": [], "samples": 0, "seconds": {}, "done": 0}
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, "cpu")
+    whole = concat([parts.train, parts.validation, parts.test])
+    saved = Checkpoint(checkpoint, {"run": run.hash, "records": data_digest(to_device(whole, "cpu"))})
+    state = saved.load() or {"rows": [], "hits": [], "samples": 0, "seconds": {}, "done": 0}
     candidates = list(settings.candidates())
     for number in range(state["done"], len(candidates)):
         group, width, epochs = candidates[number]
@@ -152,13 +157,13 @@ def melep_selection(
             state["hits"].append(torch.from_numpy(done.predictions[done.validated] >= 0.5))
         state["seconds"] = total_seconds(seconds)
         state["done"] = number + 1
-        save_checkpoint(checkpoint, state)
+        saved.save(state)
         if progress is not None:
             progress(number + 1, len(candidates))
     truth = {
         target: pool_set.labels[np.ix_(task.test, np.array(task.labels))] for target, task in tasks.items()
     }
-    return Outcome(
+    return RunResult(
         scores=None,
         config={**asdict(settings), "source_records": len(source), "pool_records": len(pool_set)},
         samples_backprop=state["samples"],
@@ -182,7 +187,7 @@ def _candidate(
 ) -> tuple[Classifier, Training]:
     options = {"width": width} if width else {}
     if not epochs:
-        return fresh(run.model, options, learned, run.seed), Training()
+        return init_model(run.model, options, learned, run.seed), Training()
     config = settings.pre_training(epochs)
     return pretrain(run.model, options, learned, judged, scaler, config, run.seed, checkpoint)
 

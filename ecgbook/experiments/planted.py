@@ -1,6 +1,6 @@
 """Does a score find bad training records? Wrong labels and noise are planted, and the network is watched."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +8,23 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ecgbook.experiments.watch import SUSPECT, Watch, integrated_gradients_focus
-from ecgbook.runs.outcome import Outcome, Parts, Progress
+from ecgbook.experiments.method import Progress, RunResult, Splits
+from ecgbook.experiments.planting import KINDS, Planting, plant
+from ecgbook.experiments.selected import SINGLE_LABEL_METRICS, one_label_each, selection_settings
+from ecgbook.experiments.supervised import build_model, by_epoch, on_device
+from ecgbook.experiments.training_dynamics import SUSPECT, TrainingDynamics, integrated_gradients_focus
 from ecgbook.runs.run import Run
-from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.labels_ptbxl import aggregation_matrix, classes_of, likelihoods
-from ecgkit.datasets.planting import KINDS, Planting, plant
-from ecgkit.datasets.primary import single_label
 from ecgkit.evaluation import macro_auc, resample_counts
-from ecgkit.evaluation.resampled import fast_evaluator
+from ecgkit.evaluation.resampled import evaluator
 from ecgkit.models.heads import Classifier
-from ecgkit.training import fit_scaler, selection, to_device
-from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
-from ecgkit.training.selection import Decision, SelectionConfig
+from ecgkit.training import selection
+from ecgkit.training.settings import check_settings
 
 __all__ = [
     "FLAGS",
-    "Watch",
+    "TrainingDynamics",
     "detection_table",
     "flags",
     "integrated_gradients_focus",
@@ -104,7 +103,7 @@ def detection_table(
                 if (key := use.tobytes()) not in drawn:
                     drawn[key] = np.concatenate([c for c, _ in resample_counts(truth, draws, seed)])
                 suspicion = (SUSPECT[name] * values[use])[:, None]
-                evaluate = fast_evaluator(macro_auc, truth, suspicion)
+                evaluate = evaluator(macro_auc, truth, suspicion)
                 assert evaluate is not None
                 low, high = np.quantile(evaluate(drawn[key]), [0.025, 0.975])
                 rows.append(
@@ -164,14 +163,16 @@ class _Settings:
     noise_size: float = 3.0
     ig_records: int = 0  # records to compute Integrated Gradients for
 
+    def __post_init__(self) -> None:
+        check_settings(self, at_least={"folds": 1, "wrong_labels": 0, "noise": 0, "ig_records": 0})
 
-_MODEL_OPTIONS = ("ndim", "width")
+
 _NAMED = {"focus": "noise_auc", "mean confidence": "confidence_auc"}  # scores that are values of the run
 
 
 def planted(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Train on records of which some have a planted wrong label or noise; which score finds these?
 
     The network is watched at the end of each epoch. The run's values are ``noise_auc``, the AUROC of ERTS's
@@ -185,62 +186,21 @@ def planted(
     0.1), noise_size (default 3) and ig_records (records with Integrated Gradients, default none).
     """
     own = {f.name for f in fields(_Settings)}
-    known = {f.name for f in fields(SelectionConfig)}
     settings = _Settings(**{k: v for k, v in run.params.items() if k in own})
-    options = {k: v for k, v in run.params.items() if k in _MODEL_OPTIONS}
-    training = {"epochs": 3} if run.protocol == "quick" else {}
-    config = SelectionConfig(**{**training, **{k: v for k, v in run.params.items() if k in known}})
-    rest = {k: v for k, v in run.params.items() if k not in own | known and k not in options}
-    selector = selection.create(settings.selector, **rest)
-
-    parts = Parts(*(single_label(part) for part in (parts.train, parts.validation, parts.test)))
+    rest = {k: v for k, v in run.params.items() if k not in own}
+    config, selector, options = selection_settings(replace(run, method=settings.selector, params=rest))
+    parts = one_label_each(parts)
     kept = np.isin(parts.train.meta["fold"], np.unique(parts.train.meta["fold"])[: settings.folds])
     planting = plant(
         parts.train.subset(kept), settings.wrong_labels, settings.noise, settings.noise_size, run.seed
     )
-    scaler = fit_scaler(planting.dataset)
-    train, validation, test = (
-        to_device(part, device) for part in (planting.dataset, parts.validation, parts.test)
-    )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(run.seed)  # the weights to begin with
-        model = models.create(
-            run.model, leads=train.signals.shape[1], classes=train.labels.shape[1], **options
-        )
+    scaler, train, validation, test = on_device(replace(parts, train=planting.dataset), device)
+    model = build_model(run.model, train, run.seed, **options)
     assert isinstance(model, Classifier)
-    model.to(device)
-    watch = Watch(train, scaler, config.bf16)
-    candidates, removed = (np.zeros(len(train), np.int64) for _ in range(2))
-    saved = checkpoint.with_name("training.pt")
-    saved.unlink(missing_ok=True)  # without what was watched in its last epoch it is of no use
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint)
-        save_checkpoint(saved, state["training"])
-        watch.restore(state["watch"])
-        candidates, removed = (state[name].numpy() for name in ("candidates", "removed"))
-
-    def on_epoch(entry: dict[str, float]) -> None:
-        watch.look(model)
-        save_checkpoint(
-            checkpoint,
-            {
-                "training": load_checkpoint(saved),
-                "watch": watch.state(),
-                "candidates": torch.from_numpy(candidates),
-                "removed": torch.from_numpy(removed),
-            },
-        )
-        if progress is not None:
-            progress(int(entry["epoch"]), config.epochs)
-
-    def on_select(decision: Decision) -> None:
-        rows = decision.rows.cpu().numpy()
-        proposed, stays = decision.candidates.cpu().numpy(), decision.kept.cpu().numpy()
-        candidates[rows[proposed]] += 1
-        removed[rows[proposed & ~stays]] += 1
-
+    watch = TrainingDynamics(train, scaler, config.bf16)
+    on_epoch = by_epoch(progress, config.epochs)
     done = selection.train_with_selection(
-        model, train, validation, scaler, config, selector, run.seed, saved, on_epoch, on_select
+        model, train, validation, scaler, config, selector, run.seed, checkpoint, on_epoch, watch.count, watch
     )
     scores = watch.scores()
     if settings.ig_records:
@@ -249,17 +209,17 @@ def planted(
         scores["focus, Integrated Gradients"][rows] = integrated_gradients_focus(model, train, scaler, rows)
     uncertain = scores["mean confidence"] < float(run.params.get("tau", 0.7))
     table = detection_table(scores, planting, flags(planting.dataset), uncertain)
-    values = removal(candidates, removed, ~planting.has("none"))
+    values = removal(watch.candidates, watch.removed, ~planting.has("none"))
     for row in table:
         if (row["target"], row["among"]) == ("anything planted", "uncertain") and row["score"] in _NAMED:
             values[_NAMED[row["score"]]] = {"point": row["auc"], "low": row["low"], "high": row["high"]}
-    return Outcome(
+    return RunResult(
         scores=config.predict(model, test, scaler),
         config={**asdict(config), **asdict(scaler), **asdict(settings), "selection": repr(selector)},
         curve=done.curve,
         samples_backprop=done.count.backprop,
         seconds={**done.seconds, "watch": watch.seconds},
-        metrics=("single_label_f1", "single_label_accuracy", "macro_auc"),
+        metrics=SINGLE_LABEL_METRICS,
         parts=parts,
         values=values,
         intervals="values and table: bootstrap over training records, 200 draws, 95 %",

@@ -4,7 +4,7 @@ The paper shows one map of a premature ventricular complex (PVC) and one of a pa
 statistic. This is one: the positive relevance in each part of the beat, relative to the time that it takes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,14 +15,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ecgbook.runs.outcome import Outcome, Parts, Progress
+from ecgbook.experiments.method import Progress, RunResult, Splits, train_config
+from ecgbook.experiments.supervised import build_model, by_epoch, on_device
 from ecgbook.runs.run import Run
-from ecgbook.runs.settings import train_config
-from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.evaluation import resample_counts
 from ecgkit.explain import lrp
-from ecgkit.training import Scaler, fit_scaler, predict, to_device, train_classifier
+from ecgkit.training import Scaler, predict, train_classifier
 
 __all__ = [
     "CLASSES",
@@ -262,8 +261,8 @@ def summary(
 
 
 def relevance(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Train a small network on PVC and PACE, and measure where the relevance falls in the test records.
 
     Parameters of the run: `most` (training records of each class, default 400), `draws` (networks with random
@@ -280,17 +279,9 @@ def relevance(
     config = train_config(replace(run, params=rest))
     fitting, checking = (examples(part, own["most"], run.seed) for part in (parts.train, parts.validation))
     test = two_classes(parts.test)
-    scaler = fit_scaler(fitting)
-    train, validation, judged = (to_device(part, device) for part in (fitting, checking, test))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(run.seed)  # the weights to begin with
-        network = models.create(run.model, leads=len(test.leads), classes=2, width=own["width"])
-    network.to(device)
-
-    def on_epoch(entry: Mapping[str, float]) -> None:
-        if progress is not None:
-            progress(int(entry["epoch"]), config.epochs)
-
+    scaler, train, validation, judged = on_device(Splits(fitting, checking, test), device)
+    network = build_model(run.model, train, run.seed, width=own["width"])
+    on_epoch = by_epoch(progress, config.epochs)
     done = train_classifier(network, train, validation, scaler, config, run.seed, checkpoint, on_epoch)
     network.eval()
     layers = len(weighted_layers(network))
@@ -309,7 +300,7 @@ def relevance(
         )
         patients = test.meta["patient"].to_numpy()[rows]
         table += [{"class": name, **row} for row in summary(trained, others, patients, list(at.values()))]
-    return Outcome(
+    return RunResult(
         scores=predict(network, judged, scaler, config.window_s, bf16=config.bf16),
         config={
             **asdict(config),
@@ -321,7 +312,7 @@ def relevance(
         samples_backprop=done.samples_backprop,
         seconds=done.seconds,
         metrics=("macro_auc",),
-        parts=Parts(fitting, checking, test),
+        parts=Splits(fitting, checking, test),
         values={
             metric: {"point": row["mean"], "low": row["low"], "high": row["high"]}
             for metric, (name, segment) in _CLAIMS.items()

@@ -7,36 +7,41 @@ fine-tuned.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from ecgbook.runs.data import load_for, origin
-from ecgbook.runs.outcome import Outcome, Parts, Progress, drawn, total_seconds
+from ecgbook.experiments.method import (
+    Progress,
+    RunResult,
+    Splits,
+    drawn,
+    load_for,
+    model_options,
+    origin,
+    total_seconds,
+    train_config,
+)
+from ecgbook.experiments.supervised import build_model
 from ecgbook.runs.run import Run
-from ecgbook.runs.settings import train_config
-from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.labels_ptbxl import aggregation_matrix, classes_of
 from ecgkit.evaluation import bootstrap, fmax, macro_auc, paired_bootstrap
-from ecgkit.evaluation.bootstrap import BootstrapResult
-from ecgkit.evaluation.paired import PairedBootstrapResult
+from ecgkit.evaluation.bootstrap import BootstrapResult, PairedBootstrapResult
 from ecgkit.models.heads import Classifier
 from ecgkit.training import fit_scaler, predict, to_device, train_classifier
-from ecgkit.training.finetune import fine_tune
+from ecgkit.training.supervised import fine_tune_in_phases
 from ecgkit.transfer.finetune import new_head
-from ecgkit.transfer.tasks import join
+from ecgkit.transfer.tasks import concat
 
 __all__ = ["sites_apart", "transfer"]
 
 _LEVEL = "superdiagnostic"
 
 
-def sites_apart(whole: ECGDataset, sites: Sequence[int]) -> tuple[ECGDataset, Parts]:
+def sites_apart(whole: ECGDataset, sites: Sequence[int]) -> tuple[ECGDataset, Splits]:
     """Source and target inside PTB-XL: records of other recording sites, and of the sites named.
 
     The source keeps all statements. The target has the five superclasses, and only records with one of them.
@@ -68,12 +73,12 @@ def sites_apart(whole: ECGDataset, sites: Sequence[int]) -> tuple[ECGDataset, Pa
         classes=tuple(classes_of(_LEVEL)),
         known=np.ones(len(rows), bool),
     )
-    return whole.subset(~known), Parts(*target.split())
+    return whole.subset(~known), Splits(*target.split())
 
 
 def transfer(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Train from scratch and fine-tune on target sets of growing size; the table has one row for each.
 
     Parameters of the run: `records`, the sizes; `sites`, the target's recording sites in PTB-XL (task "all"),
@@ -87,11 +92,12 @@ def transfer(
     """
     own = {"records": [85], "sites": None, "source": None, "source_epochs": 10}
     settings: dict[str, Any] = {**own, **{k: v for k, v in run.params.items() if k in own}}
-    config = train_config(replace(run, params={k: v for k, v in run.params.items() if k not in own}))
+    rest = replace(run, params={k: v for k, v in run.params.items() if k not in own})
+    config, options = train_config(rest), model_options(rest)
     sources = {}
     if settings["source"] is None:
         source, parts = sites_apart(
-            join([parts.train, parts.validation, parts.test]), settings["sites"] or ()
+            concat([parts.train, parts.validation, parts.test]), settings["sites"] or ()
         )
         source_parts = source.split()
     else:
@@ -99,14 +105,10 @@ def transfer(
         sources = {settings["source"]: origin(other)}
         source_parts = other.labelled().split()
     steps = 1 + 2 * len(settings["records"])
-
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(run.seed)
-        fresh = models.create(run.model, len(source_parts[0].leads), len(source_parts[0].classes))
-    assert isinstance(fresh, Classifier)
     source_scaler = fit_scaler(source_parts[0])
-    pretrained = fresh.to(device)
     learning, held_out = (to_device(part, device) for part in source_parts[:2])
+    pretrained = build_model(run.model, learning, run.seed, **options)
+    assert isinstance(pretrained, Classifier)
     before = replace(config, epochs=settings["source_epochs"])
     saved = checkpoint.with_name
     done = train_classifier(
@@ -118,44 +120,51 @@ def transfer(
 
     validation, test = (to_device(part, device) for part in (parts.validation, parts.test))
     order = np.random.default_rng([run.seed, 1]).permutation(len(parts.train))
-    table: list[dict[str, Any]] = []
-    values: dict[str, dict[str, float]] = {}
+    scores: dict[int, dict[str, np.ndarray]] = {}  # of the test records, by size and start
+    used: dict[int, int] = {}
     for number, size in enumerate(settings["records"]):
         part = parts.train.subset(np.sort(order[:size]))
         train, target_scaler = to_device(part, device), fit_scaler(part)
-        scratch = _fresh(run, parts, device)
+        scratch = build_model(run.model, train, run.seed, **options)
         done = train_classifier(
             scratch, train, validation, target_scaler, config, run.seed, saved(f"scratch-{size}.pt")
         )
         tuned = new_head(pretrained, len(parts.train.classes), run.seed)
         halves = replace(config, epochs=max(1, config.epochs // 2))
-        both = fine_tune(tuned, train, validation, source_scaler, halves, run.seed, saved(f"tuned-{size}"))
+        both = fine_tune_in_phases(
+            tuned, train, validation, source_scaler, halves, run.seed, saved(f"tuned-{size}")
+        )
         samples += done.samples_backprop + both.samples_backprop
         seconds += [done.seconds, both.frozen.seconds, both.unfrozen.seconds]
-        scores = {
+        used[size] = len(train)
+        scores[size] = {
             "scratch": predict(scratch, test, target_scaler, config.window_s, bf16=config.bf16),
             "fine-tuned": predict(tuned, test, source_scaler, config.window_s, bf16=config.bf16),
         }
-        (gap, aucs), how = drawn(
-            partial(_intervals, parts.test.labels, scores),
-            "gain: paired bootstrap over test records, 1000 draws, 95 %",
-        )
-        table += [
-            {
-                "records": size,
-                "used": len(train),
-                "start": start,
-                "macro_auc": auc.point,
-                "low": auc.low,
-                "high": auc.high,
-                "fmax": float(fmax(parts.test.labels, scores[start])),
-            }
-            for start, auc in aucs.items()
-        ]
-        values[f"gain_{size}"] = {"point": gap.difference, "low": gap.low, "high": gap.high}
         if progress is not None:
             progress(1 + 2 * (number + 1), steps)
-    return Outcome(
+    found, how = drawn(
+        lambda redraw: {size: _intervals(parts.test.labels, both, redraw) for size, both in scores.items()},
+        "gain: paired bootstrap over test records, 1000 draws, 95 %",
+    )
+    table: list[dict[str, Any]] = [
+        {
+            "records": size,
+            "used": used[size],
+            "start": start,
+            "macro_auc": auc.point,
+            "low": auc.low,
+            "high": auc.high,
+            "fmax": float(fmax(parts.test.labels, scores[size][start])),
+        }
+        for size, (_, aucs) in found.items()
+        for start, auc in aucs.items()
+    ]
+    values = {
+        f"gain_{size}": {"point": gap.difference, "low": gap.low, "high": gap.high}
+        for size, (gap, _) in found.items()
+    }
+    return RunResult(
         scores=None,
         config={**asdict(config), **settings, "source_records": len(learning)},
         curve=curve,
@@ -167,13 +176,6 @@ def transfer(
         table=table,
         sources=sources,
     )
-
-
-def _fresh(run: Run, parts: Parts, device: torch.device) -> nn.Module:
-    """A network with random weights for the target."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(run.seed)
-        return models.create(run.model, len(parts.train.leads), len(parts.train.classes)).to(device)
 
 
 def _intervals(

@@ -10,10 +10,9 @@ import pandas as pd
 import torch
 from scipy.stats import rankdata
 
+from ecgbook.experiments.method import Progress, RunResult, Splits, total_seconds, train_config
 from ecgbook.experiments.supervised import train_and_predict
-from ecgbook.runs.outcome import Outcome, Parts, Progress
 from ecgbook.runs.run import Run
-from ecgbook.runs.settings import train_config
 from ecgkit.datasets.labels_ptbxl import likelihoods
 
 __all__ = ["correlations", "ensemble", "spread_by_likelihood", "spread_pairs"]
@@ -22,8 +21,8 @@ _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def ensemble(
-    run: Run, parts: Parts, device: torch.device, checkpoint: Path, progress: Progress | None
-) -> Outcome:
+    run: Run, parts: Splits, device: torch.device, checkpoint: Path, progress: Progress | None
+) -> RunResult:
     """Train `members` networks (a parameter of the run, default 10) that differ in their seed alone.
 
     The scores are the mean over the members. The table has the spread of the members, the standard deviation
@@ -32,28 +31,29 @@ def ensemble(
     Source:
         PTB-XL benchmark (Strodthoff et al., 2021), section IV-C and Fig. 7.
     """
-    members = int(run.params.get("members", 10))
-    config = train_config(replace(run, params={k: v for k, v in run.params.items() if k != "members"}))
-    outcomes = []
+    members = run.params.get("members", 10)
+    if type(members) is not int or members < 2:
+        raise ValueError(f"members is {members!r}; a spread needs at least 2")
+    rest = replace(run, params={k: v for k, v in run.params.items() if k != "members"})
+    config = train_config(rest)
+    trained = []
     for member in range(members):
-        begin = member * config.epochs
 
-        def on_epoch(done: int, of: int, begin: int = begin) -> None:
+        def step(done: int, of: int, before: int = member * config.epochs) -> None:
             if progress is not None:
-                progress(begin + done, members * config.epochs)
+                progress(before + done, members * config.epochs)
 
-        one = replace(run, seed=1000 * run.seed + member)
+        one = replace(rest, seed=1000 * run.seed + member)
         own = checkpoint.with_name(f"{checkpoint.stem}_{member}{checkpoint.suffix}")
-        outcomes.append(train_and_predict(one, parts, config, device, own, on_epoch))
-    scores = np.stack([np.asarray(outcome.scores, np.float64) for outcome in outcomes])  # (M, N, K)
+        trained.append(train_and_predict(one, parts, config, device, own, step))
+    scores = np.stack([np.asarray(member.scores, np.float64) for member in trained])  # (M, N, K)
     pairs = spread_pairs(scores, likelihoods(parts.test.meta, parts.test.classes))
-    seconds = {phase: sum(o.seconds.get(phase, 0.0) for o in outcomes) for phase in (*outcomes[0].seconds,)}
-    return Outcome(
+    return RunResult(
         scores=scores.mean(axis=0),
         config={**asdict(config), "members": members},
-        curve=[{"member": float(m), **entry} for m, o in enumerate(outcomes) for entry in o.curve],
-        samples_backprop=sum(o.samples_backprop for o in outcomes),
-        seconds=seconds,
+        curve=[{"member": float(m), **entry} for m, one in enumerate(trained) for entry in one.curve],
+        samples_backprop=sum(member.samples_backprop for member in trained),
+        seconds=total_seconds(member.seconds for member in trained),
         values=correlations(pairs, seed=run.seed),
         intervals="bootstrap over test records, 500 draws, 95 %",
         table=spread_by_likelihood(pairs),

@@ -6,13 +6,21 @@ from typing import Any
 
 import pandas as pd
 
-from ecgbook.page.model_sizes import LEADS, build, outline, sizes
+from ecgbook.page.model_cards import (
+    CARDS,
+    COMMON_LIMIT,
+    INTENDED_USE,
+    LEADS,
+    ModelCard,
+    build,
+    outline,
+    sizes,
+)
 from ecgbook.page.tables import Table
 from ecgbook.runs.grids import read_sweep
+from ecgbook.runs.one_run import Planned, plan
 from ecgbook.runs.results import aggregate, experiments, load
-from ecgbook.runs.sweep import Planned, plan
 from ecgkit.files import atomic_write
-from ecgkit.models.cards import CARDS, COMMON_LIMIT, INTENDED_USE, ModelCard
 from ecgkit.models.light_resnet18 import DESIGNS, Design
 
 __all__ = ["recorded", "to_markdown", "write_pages"]
@@ -158,7 +166,7 @@ def to_markdown(card: ModelCard, results: Path, sweeps: Mapping[str, list[Planne
         results: The results folder.
         sweeps: For each sweep file its runs and how they stand.
     """
-    module = "models" if card.factory == "ecgkit.models" else "transfer.networks"
+    module = "transfer.networks" if card.of_transfer else "models"
     outlines = []
     for model in card.drawn:
         rows = [(what, size, f"{count:,}") for what, size, count in outline(build(card, model), card.samples)]
@@ -166,7 +174,7 @@ def to_markdown(card: ModelCard, results: Path, sweeps: Mapping[str, list[Planne
         if len(card.models) > 1:
             outlines.append(f"`{model}`:")
         outlines.append(_table(("part", "output", "parameters"), [first, *rows]))
-    length = f"exactly {card.samples} here" if card.needs_samples else "free"
+    length = f"exactly {card.samples} here" if "samples" in card.options else "free"
     takes = [
         ("input", f"(B, leads, T), {{term}}`standardised <standardise>`; T is {length}"),
         ("output", "(B, classes) {term}`logits <logit>`, one per class"),
@@ -177,7 +185,7 @@ def to_markdown(card: ModelCard, results: Path, sweeps: Mapping[str, list[Planne
         ),
         *((f"`{name}`", text) for name, text in card.options.items()),
     ]
-    chapters = [f"- [{c.title}](../../../notebooks/{c.page})" for c in card.chapters]
+    chapters = [f"- [{title}](../../../notebooks/{page})" for title, page in card.chapters]
     parts = [
         f"# {card.title}",
         f'`{module}.create("{card.drawn[0]}", leads={LEADS}, classes={card.classes})`',

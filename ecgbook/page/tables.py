@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ecgbook.page.text import interval
 from ecgbook.runs.results import aggregate, run_fields
 
 __all__ = ["Table", "paper_vs_ours", "provenance", "run_references"]
@@ -15,7 +16,7 @@ __all__ = ["Table", "paper_vs_ours", "provenance", "run_references"]
 def run_references(frame: pd.DataFrame) -> list[str]:
     """One text per run, ``experiment/hash:content``, with the first 8 digits of the content's SHA-256.
 
-    `ecgkit results check` finds them in the built pages and compares them with the records: it notices a run
+    `ecgbook results check` finds them in the built pages and compares them with the records: it notices a run
     that is gone, and a page that is older than a record.
     """
     rows = zip(frame["experiment"], frame["hash"], frame["content_sha256"], strict=True)
@@ -129,7 +130,7 @@ def paper_vs_ours(
             shown
             | {
                 "ours": f"{found[metric]:.{digits}f}",
-                "95 % interval": f"{low:.{digits}f} to {high:.{digits}f}",
+                "95 % interval": interval(low, high, digits),
                 "seeds": int(found["seeds"]),
                 "difference": f"{found[metric] - row['paper']:+.{digits}f}",
             }

@@ -45,8 +45,8 @@ def paired_gap(a: pd.DataFrame, b: pd.DataFrame, metric: str, results: Path) -> 
         None where the two share no seed, or only one and the metric cannot be had from stored predictions of
         the same test records.
     """
-    from ecgbook.runs.outcome import drawn
-    from ecgbook.runs.results import load_predictions
+    from ecgbook.experiments.method import drawn
+    from ecgbook.runs.records import load_predictions
     from ecgkit import evaluation
 
     first, second = (runs.drop_duplicates("seed").set_index("seed") for runs in (a, b))

@@ -65,7 +65,7 @@ def scoreboard(results: str | Path | None = None) -> pd.DataFrame:
         RecordError: If a record was changed after it was written.
     """
     from ecgbook.page.tables import provenance, run_references
-    from ecgbook.runs.results import results_folder
+    from ecgbook.runs.records import results_folder
 
     folder, rows = results_folder(results), []
     for claim in claims():

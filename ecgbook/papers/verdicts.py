@@ -128,7 +128,7 @@ def best_score(
 
 def _with_metric(frame: pd.DataFrame, metric: str, results: Path) -> pd.DataFrame:
     """The runs with a column of the metric; micro AUC is computed from the stored predictions."""
-    from ecgbook.runs.results import load_predictions
+    from ecgbook.runs.records import load_predictions
     from ecgkit.evaluation import bootstrap, micro_auc
 
     if metric in frame.columns or frame.empty:

@@ -1,4 +1,4 @@
-"""What a result was made on: device, versions, commit, memory."""
+"""What a result was made on, and what it cost: device, versions, commit, memory, joules, multiply-adds."""
 
 import os
 import platform
@@ -7,15 +7,22 @@ import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ecgkit
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = [
     "commit",
     "device_name",
+    "forward_multiply_adds",
+    "gpu_joules",
     "peak_memory_mib",
     "processor_name",
     "reset_peak_memory",
+    "training_multiply_adds",
     "versions",
 ]
 
@@ -70,10 +77,10 @@ def peak_memory_mib(kind: str) -> float | None:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 2**10
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -113,3 +120,58 @@ def commit() -> str:
 def _git(folder: Path, *words: str) -> str:
     done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=20)
     return done.stdout.strip()
+
+
+def gpu_joules(index: int = 0) -> float | None:
+    """Joules that an NVIDIA GPU has used since its driver was loaded: take the difference of two readings.
+
+    The counter belongs to the card, not to a process: other work on it counts as well.
+
+    Args:
+        index: Number of the card, as NVIDIA's tools count them.
+
+    Returns:
+        None where there is no such card or counter, or the extra ``gpu`` of ecgkit is not installed.
+    """
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # not installed, or no driver
+        return None
+    try:
+        card = pynvml.nvmlDeviceGetHandleByIndex(index)
+        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(card)) / 1000  # the counter is in mJ
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def forward_multiply_adds(model: "nn.Module", leads: int, samples: int) -> int:
+    """Multiply-adds of one record's way through a network; see `ecgkit.compression.layer_table`.
+
+    >>> from torch import nn
+    >>> forward_multiply_adds(nn.Sequential(nn.Conv1d(2, 4, 3), nn.Flatten(), nn.Linear(32, 5)), 2, 10)
+    352
+    """
+    from ecgkit.compression import layer_table
+
+    return int(layer_table(model, leads, samples)["multiply_adds"].sum())
+
+
+def training_multiply_adds(forward: int, backprop: int, scored: int) -> int:
+    """Multiply-adds of a training, where a backward pass costs two forward passes.
+
+    Grad-CAM is left out: its gradient passes through the head alone. So is the work on the validation fold,
+    which no method needs to train.
+
+    Args:
+        forward: Multiply-adds of one forward pass of one record.
+        backprop: Samples trained on, each a forward and a backward pass.
+        scored: Samples that went forward for selection alone.
+
+    >>> training_multiply_adds(forward=352, backprop=10, scored=6)  # 352 x (3 x 10 + 6)
+    12672
+    """
+    return forward * (3 * backprop + scored)

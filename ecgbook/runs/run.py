@@ -7,26 +7,64 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-__all__ = ["Protocol", "Run", "canonical_json"]
+__all__ = ["REAL_PARAMS", "Protocol", "Run", "canonical_json", "check_experiment"]
 
 Protocol = Literal["paper", "reduced", "quick"]
+
+REAL_PARAMS = frozenset(
+    {
+        *(
+            "clip_norm",
+            "gamma",
+            "high_hz",
+            "low_hz",
+            "lr",
+            "lr_decay",
+            "max_lr",
+            "noise",
+            "noise_size",
+            "phi",
+        ),
+        *("q", "random_share", "seconds", "share", "start", "step", "tau", "test_share", "validation_share"),
+        *("weight_decay", "window_s", "wrong_labels"),
+    }
+)
+"""Parameters that are real numbers: 1 is written 1.0. In all others 1.0 is written 1, as in a count."""
 
 
 def canonical_json(value: Any) -> str:
     """One text for one value: keys sorted, no spaces, no NaN.
 
+    Raises:
+        ValueError: If a value is none that JSON can hold.
+
     >>> canonical_json({"b": 1, "a": [1.5, None]})
     '{"a":[1.5,null],"b":1}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"not made of finite numbers, texts, lists and dictionaries: {error}") from error
 
 
-@dataclass(frozen=True)
+def check_experiment(name: str) -> str:
+    """The name of an experiment, if it can be one: it names a folder of the results.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise ValueError(f"experiment {name!r} cannot name a folder: use letters, digits, _ and -")
+    return name
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """One training run, or one evaluation of a method without training.
 
-    Two runs with the same fields have the same hash and therefore the same result file, so a finished run
-    is never repeated. What does not change the result (device, number of threads, folder) is not part of it.
+    Two runs are equal when they have the same hash, and then they have the same result file, so a finished
+    run is never repeated. It does not matter how a number is written: 1, 1.0 and 1e0 are one value. What does
+    not change the result (device, number of threads, folder) is not part of a run.
 
     Attributes:
         experiment: Folder of `results/` that the run belongs to, for example "ptbxl_benchmark".
@@ -67,11 +105,18 @@ class Run:
         for name in ("seed", "sampling_rate_hz"):
             if type(value := getattr(self, name)) is not int or value < 0:
                 raise ValueError(f"{name} is {value!r}; a whole number from 0 is wanted, without quotes")
-        if not re.fullmatch(r"\w[\w-]*", self.experiment):
-            raise ValueError(
-                f"experiment {self.experiment!r} cannot name a folder: use letters, digits and _"
-            )
-        canonical_json(dict(self.params))  # fails here, not after hours of training
+        if check_experiment(self.experiment) == "check":
+            raise ValueError("experiment 'check' would hide behind `ecgbook results check`: choose another")
+        if not isinstance(self.params, Mapping):
+            raise ValueError(f"params is {self.params!r}; names with their values are wanted")
+        try:
+            object.__setattr__(self, "params", _normal(self.params, "params"))
+        except RecursionError:
+            raise ValueError("params are nested too deeply") from None
+        canonical_json(self.to_dict()).encode()  # what is wrong fails here, not after hours of training
+
+    def __eq__(self, other: object) -> bool:
+        return self.hash == other.hash if isinstance(other, Run) else NotImplemented
 
     def __hash__(self) -> int:
         return int(self.hash, 16)
@@ -92,7 +137,7 @@ class Run:
         needed = known - {"sampling_rate_hz", "params"}
         if unknown := set(values) - known:
             raise ValueError(
-                f"unknown field {', '.join(sorted(unknown))}; a run has {', '.join(sorted(known))}"
+                f"unknown field {', '.join(sorted(map(str, unknown)))}; a run has {', '.join(sorted(known))}"
             )
         if missing := needed - set(values):
             raise ValueError(
@@ -104,3 +149,22 @@ class Run:
     def hash(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the run's canonical JSON."""
         return hashlib.sha256(canonical_json(self.to_dict()).encode()).hexdigest()[:16]
+
+
+def _normal(value: Any, name: str) -> Any:
+    """A parameter in its one form: see `REAL_PARAMS`; a list for a tuple.
+
+    >>> _normal((1e0, -0.0, True, [2.5]), "epochs"), _normal(1, "weight_decay")
+    ([1, 0, True, [2.5]], 1.0)
+    """
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError(f"{name} is {value!r}: its names must be texts")
+        return {key: _normal(inner, key if name == "params" else name) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normal(inner, name) for inner in value]
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= 2**53:
+        return value
+    if name in REAL_PARAMS:
+        return float(value) + 0.0  # -0.0 becomes 0.0
+    return int(value) if float(value).is_integer() else value

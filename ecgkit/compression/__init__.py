@@ -6,21 +6,26 @@
 2.2
 """
 
-from ecgkit.compression.distil import soft_labels
-from ecgkit.compression.export import export_onnx, onnx_logits, onnx_session
-from ecgkit.compression.latency import (
+from ecgkit.compression.costs import (
     Latency,
     PeakMemory,
     energy_proxy_uj,
+    layer_table,
     measure_latency,
+    pareto_front,
     peak_memory,
-    peak_memory_mib,
+    saved_size_mib,
     single_thread,
+    tensors_mib,
 )
-from ecgkit.compression.pareto import pareto_front
-from ecgkit.compression.prune import gzipped_size_mib, keep_zeros, pruned, sparsity
-from ecgkit.compression.quantise import quantise_dynamic, quantise_static
-from ecgkit.compression.sizes import layer_table, saved_size_mib, tensors_mib
+from ecgkit.compression.onnx_files import (
+    export_onnx,
+    onnx_logits,
+    onnx_session,
+    quantise_dynamic,
+    quantise_static,
+)
+from ecgkit.compression.smaller import gzipped_size_mib, keep_zeros, pruned, soft_labels, sparsity
 
 __all__ = [
     "Latency",
@@ -35,7 +40,6 @@ __all__ = [
     "onnx_session",
     "pareto_front",
     "peak_memory",
-    "peak_memory_mib",
     "pruned",
     "quantise_dynamic",
     "quantise_static",

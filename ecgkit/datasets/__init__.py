@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ecgkit.datasets.base import Contents, DataSource, ECGDataset, Labels
 from ecgkit.datasets.challenge import CHALLENGE_SETS
+from ecgkit.datasets.derived import pooled, scored_2021, single_label
 from ecgkit.datasets.ptbxl import PTBXL, SYNTHETIC
-from ecgkit.datasets.sources import pooled, scored_2021
 from ecgkit.datasets.sph import SPH
 from ecgkit.datasets.store import cache_root, open_or_convert
 from ecgkit.errors import DataNotFoundError
@@ -30,6 +30,7 @@ __all__ = [
     "pooled",
     "read_record",
     "scored_2021",
+    "single_label",
 ]
 
 SOURCES: dict[str, DataSource] = {source.name: source for source in (PTBXL, *CHALLENGE_SETS, SPH, SYNTHETIC)}
@@ -58,7 +59,7 @@ def load(
     Raises:
         ValueError: If name, task or rate is not known; the message lists those that are.
         DataNotFoundError: If the data are not there; the message says how to get them.
-        RecordError: If a record is damaged.
+        RecordError: If a table is at fault or a record cannot be used; the message names it.
         StoreError: If the cache cannot be written.
     """
     if name not in SOURCES:

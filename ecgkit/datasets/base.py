@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ecgkit.signals.record import STANDARD_LEADS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Contents", "DataSource", "ECGDataset", "Labels", "known_records"]
 
@@ -47,33 +49,35 @@ class Contents:
             only: bool, int, float, or strings where None means missing.
         tasks: Labels of every task.
         max_samples: Length of the longest record, in samples per lead, at the sampling rate asked for.
-        missing: Records that are listed but left out: their files are not there, or a header cannot be read.
+        missing: How many records the table of the set lists whose files are not there.
+        left_out: Files that are there and cannot be used, each with the reason: a header that cannot be read,
+            signals without a header, a second copy of a record, a record that the table does not list.
     """
 
     version: str
     records: tuple[Path, ...]
-    meta: pd.DataFrame
+    meta: "pd.DataFrame"
     tasks: Mapping[str, Labels]
     max_samples: int
     missing: int = 0
+    left_out: tuple[tuple[Path, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """How one data set is found, listed and read. To add a data set:
+    """How one data set is found, listed and read. To add a data set, write one module with
 
-    1. Write ``files(root, sampling_rate_hz)``: every file that the result depends on (signals, headers,
-       tables), as str or Path (str is quicker for tens of thousands). It runs at each load, so it only lists.
-       The store compares names, sizes and times with those of the conversion, and converts anew when they
-       differ.
-    2. Write ``describe(root, sampling_rate_hz, files)``: it parses the tables or headers and returns
-       :class:`Contents`. It runs once, at conversion; the store keeps what it returns, so it may be slow.
-    3. Write, if the records are not plain WFDB, ``read(path, sampling_rate_hz)``: a function of module level
-       (worker processes call it) that returns ``(values, mv_per_value)``: values of shape (12, samples),
-       leads in standard order, of any number type, so that ``values * mv_per_value`` is in mV. It resamples
-       or crops if the data set has to. The default, :func:`ecgkit.datasets.store.read_wfdb`, checks the rate
-       and passes integers through untouched.
-    4. Register the DataSource in ``ecgkit/datasets/__init__.py`` and in ``tests/test_dataset_contract.py``.
+    1. ``files(root, sampling_rate_hz)``: every file that the result depends on (signals, headers, tables), as
+       str or Path. It runs at each load, so it only lists; `ecgkit.datasets.tabular.find_files` does it.
+    2. ``describe(root, sampling_rate_hz, files)``: it parses tables or headers and returns :class:`Contents`.
+       It runs once, at conversion; the store keeps what it returns, so it may be slow.
+    3. If the records are not plain WFDB, ``read(path, sampling_rate_hz)``, a function of module level (worker
+       processes call it). It returns ``(values, mv_per_value)``: values of shape (12, samples), leads in
+       standard order, so that ``values * mv_per_value`` is in mV. The default, `convert.read_wfdb`, checks
+       the rate and passes integers through untouched.
+
+    and register its DataSource in ``ecgkit/datasets/__init__.py``, its card in ``tables/cards.toml`` and its
+    layout in ``tests/ecgkit/test_dataset_contract.py``.
 
     Attributes:
         name: Name for `datasets.load`.
@@ -86,6 +90,7 @@ class DataSource:
         describe: See above.
         read: See above; None for plain WFDB.
         remedy: What to do when the data set is not there.
+        rate_folders: Whether each rate has files of its own.
     """
 
     name: str
@@ -98,6 +103,7 @@ class DataSource:
     describe: Callable[[Path, int, list[Any]], Contents]
     read: Callable[[Path, int], tuple[np.ndarray, float]] | None = None
     remedy: str = ""
+    rate_folders: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -140,12 +146,12 @@ class ECGDataset:
     mv_per_unit: float
     labels: np.ndarray
     classes: tuple[str, ...]
-    meta: pd.DataFrame
+    meta: "pd.DataFrame"
     fingerprint: str = ""
     lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     leads: tuple[str, ...] = STANDARD_LEADS
     known: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
-    truth: pd.DataFrame | None = None
+    truth: "pd.DataFrame | None" = None
 
     def __post_init__(self) -> None:
         n, _, samples = self.signals.shape

@@ -1,21 +1,18 @@
 """Data-set cards: what a set is, under which terms, how it is split, and what is wrong with it.
 
-`CARDS` serves `ecgkit data info NAME` and the pages in `book/cards/`, which `write_cards` makes. Numbers
-that the data or the label files can show are tested against them.
+`CARDS` serves `ecgkit data list` and `ecgkit data info NAME`. Numbers that the data or the label files can
+show are tested against them.
 """
 
-import sys
 import textwrap
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
-from ecgkit.datasets.labels_snomed import TABLES
-from ecgkit.files import atomic_write
+from ecgkit.datasets.code_systems import TABLES
 
-__all__ = ["CARDS", "Card", "Reference", "to_markdown", "write_cards"]
+__all__ = ["CARDS", "Card", "Reference"]
 
 
 @dataclass(frozen=True)
@@ -71,27 +68,26 @@ class Card:
             return textwrap.fill(text, 96, initial_indent=first, subsequent_indent=indent)
 
         lines = [f"{self.name}: {self.title} (version {self.version})", "", wrap(self.about), ""]
-        lines += [wrap(f"{label:<14}{value}", " " * 16) for label, value in _facts(self)]
+        lines += [wrap(f"{label:<14}{value}", " " * 16) for label, value in self.facts()]
         lines += ["", "Known problems"]
         lines += [wrap(problem, "    ", "  - ") for problem in self.problems]
         lines += ["", "References"]
         lines += [wrap(_plain(reference), "    ", "  - ") for reference in self.references]
         return "\n".join(lines)
 
-
-def _facts(card: Card) -> list[tuple[str, str]]:
-    rates = ", ".join(map(str, card.sampling_rates_hz))
-    return [
-        ("Records", f"{card.records:,}"),
-        ("Patients", f"{card.patients:,}" if card.patients is not None else "not told apart"),
-        ("Sampling rate", f"{rates} Hz"),
-        ("Duration", card.duration),
-        ("Labels", f"{card.labels} codes, {card.coding}"),
-        ("Labelled by", card.labelling),
-        ("Splits", card.splits),
-        ("Licence", card.licence),
-        ("Page", card.page),
-    ]
+    def facts(self) -> list[tuple[str, str]]:
+        """Label and text of what fits into a table."""
+        return [
+            ("Records", f"{self.records:,}"),
+            ("Patients", f"{self.patients:,}" if self.patients is not None else "not told apart"),
+            ("Sampling rate", f"{', '.join(map(str, self.sampling_rates_hz))} Hz"),
+            ("Duration", self.duration),
+            ("Labels", f"{self.labels} codes, {self.coding}"),
+            ("Labelled by", self.labelling),
+            ("Splits", self.splits),
+            ("Licence", self.licence),
+            ("Page", self.page),
+        ]
 
 
 def _plain(reference: Reference) -> str:
@@ -118,66 +114,3 @@ def _cards() -> Mapping[str, Card]:
 
 CARDS: Mapping[str, Card] = _cards()
 """One card per data set."""
-
-
-def to_markdown(card: Card) -> str:
-    """The card as a page of the book.
-
-    >>> to_markdown(CARDS["georgia"]).splitlines()[0]
-    '# Georgia 12-lead ECG Challenge Database (G12EC)'
-    """
-    facts = [f"| {label} | {value} |" for label, value in _facts(card) if label != "Page"]
-    page = f"<{card.page}>" if card.page else "made by `ecgkit`"
-    parts = [
-        f"# {card.title}",
-        f'`datasets.load("{card.name}")`, version {card.version}, {page}',
-        card.about,
-        "\n".join(["| | |", "|---|---|", *facts]),
-        "## Known problems",
-        "\n".join(f"- {problem}" for problem in card.problems),
-        "## References",
-        "\n".join(f"- {_linked(reference)}" for reference in card.references),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _linked(reference: Reference) -> str:
-    if not reference.doi:
-        return reference.text
-    return f"{reference.text} [doi:{reference.doi}](https://doi.org/{reference.doi})"
-
-
-def _overview() -> str:
-    """One table of all data sets, with links to their pages."""
-    rows = [
-        f"| [{name}]({name}.md) | {card.records:,} | {', '.join(map(str, card.sampling_rates_hz))} "
-        f"| {card.duration} | {card.coding} | {card.labels} | {card.licence} |"
-        for name, card in CARDS.items()
-    ]
-    head = [
-        "| data set | records | rate (Hz) | duration | coding | codes | licence |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    text = "Every data set that `ecgkit` loads has a card: what it is, its terms, splits and known problems."
-    return "\n\n".join(["# Data sets", text, "\n".join([*head, *rows])]) + "\n"
-
-
-def write_cards(folder: str | Path) -> list[Path]:
-    """Write every card as ``<folder>/<name>.md``, and ``<folder>/index.md`` with a table of them.
-
-    >>> import tempfile
-    >>> sorted(path.name for path in write_cards(tempfile.mkdtemp()))[:2]
-    ['cpsc2018.md', 'cpsc2018_extra.md']
-    """
-    pages = {name: to_markdown(card) for name, card in CARDS.items()} | {"index": _overview()}
-    paths = []
-    for name, text in pages.items():
-        path = Path(folder) / f"{name}.md"
-        with atomic_write(path) as file:
-            file.write(text)
-        paths.append(path)
-    return paths
-
-
-if __name__ == "__main__":
-    write_cards(sys.argv[1])

@@ -5,11 +5,13 @@ records are of unequal length and rate, and the store needs one shape; these are
 
 - Signals are resampled to the rate asked for (100 Hz unless said otherwise) by a polyphase filter.
 - Records longer than the set's cap keep their first seconds: 60 s for CPSC 2018 and CPSC-Extra, 120 s for
-  PTB. CPSC 2018 is published with up to 60 s; column
-  `duration_s` of the metadata has the full length.
+  PTB; column `duration_s` of the metadata has the full length.
 - Shorter records are followed by zeros; `ECGDataset.lengths` says where.
 - Samples marked as invalid are interpolated between their neighbours in time; a lead without any valid one
   is 0.
+
+CPSC 2018 is read in two layouts: that of the Challenge, and that of its own organisers (a MATLAB structure
+per record, no header, the classes in ``REFERENCE.csv``), which has the nine classes as its only labels.
 
 No set names its patients: every record counts as one patient, although this is not known to be so.
 
@@ -20,38 +22,46 @@ Tasks:
     cpsc9: The nine classes of CPSC 2018.
     melep: The labels that MELEP uses. `labelled()` leaves out records shorter than ten seconds, as MELEP
         does, and keeps records with none of these labels, which the paper does not mention; `first_seconds`
-        crops the rest.
+        (in `ecgkit.datasets.derived`) crops the rest.
 """
 
-import hashlib
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ecgkit.datasets.base import Contents, DataSource, ECGDataset, Labels
-from ecgkit.datasets.labels_challenge import header_codes, label_matrix, published_counts, read_headers
-from ecgkit.datasets.labels_snomed import CPSC9, MELEP_LABELS, scored_classes, snomed_codes
+from ecgkit.datasets.base import Contents, DataSource, Labels
+from ecgkit.datasets.code_systems import CPSC9, MELEP_LABELS, scored_classes, snomed_codes
+from ecgkit.datasets.labels_challenge import (
+    header_codes,
+    label_matrix,
+    published_counts,
+    read_headers,
+    read_labels,
+    without_copies,
+)
 from ecgkit.datasets.splits import stratified_folds
-from ecgkit.errors import RecordError
-from ecgkit.signals.header import Header, SignalLine
-from ecgkit.signals.patient import age_from_text, comment_fields, sex_from_text
-from ecgkit.signals.read import INVALID_SAMPLE, lead_order, read_digital
-from ecgkit.signals.resampling import resample
+from ecgkit.datasets.tabular import find_files
+from ecgkit.errors import DataNotFoundError, FormatError, RecordError
+from ecgkit.signals.filters import resample
+from ecgkit.signals.formats import data_file
+from ecgkit.signals.header import Header
+from ecgkit.signals.read import read_millivolts, read_record
+from ecgkit.signals.record import age_from_text, comment_fields, sex_from_text
 
-__all__ = ["CHALLENGE_SETS", "CPSC2018", "CPSC2018_EXTRA", "CSN", "GEORGIA", "PTB", "first_seconds"]
+__all__ = ["CHALLENGE_SETS", "CPSC2018", "CPSC2018_EXTRA", "CSN", "GEORGIA", "MELEP_SECONDS", "PTB"]
 
 MELEP_SECONDS = 10
+"""MELEP crops records to their first ten seconds and leaves out what is shorter."""
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What distinguishes one Challenge set from another."""
+    """What distinguishes one Challenge set from another; `stem` is a pattern of its records' names."""
 
     name: str
     version: str
@@ -60,85 +70,121 @@ class _Layout:
     tasks: tuple[str, ...]
 
 
-def first_seconds(dataset: ECGDataset, duration_s: float = MELEP_SECONDS) -> ECGDataset:
-    """The records that last at least `duration_s`, cropped to their first `duration_s` seconds.
+def _files(layout: _Layout, root: Path, sampling_rate_hz: int) -> list[str]:
+    """All headers and signal files of records of this set, and the labels of CPSC 2018's own layout."""
+    reference = "|REFERENCE\\.csv" if layout.name == "cpsc2018" else ""
+    pattern = rf"(?:{layout.stem})\.(?:hea|mat|dat){reference}"
+    return find_files(root, re.compile(pattern, re.IGNORECASE | re.ASCII))
 
-    Source:
-        MELEP (Nguyen et al., 2024), section 2.2: crop to ten seconds, leave out what is shorter.
 
-    >>> import numpy as np, pandas as pd
-    >>> meta = pd.DataFrame({"record_id": ["a", "b"], "patient": ["a", "b"], "fold": [1, 2]})
-    >>> ds = ECGDataset("toy", "1", "all", 100, np.ones((2, 12, 1500), np.int16), 0.001,
-    ...                 np.ones((2, 1), np.uint8), ("AF",), meta, lengths=np.array([600, 1500], np.int32))
-    >>> part = first_seconds(ds)
-    >>> part.signals.shape, part.meta["record_id"].tolist()
-    ((1, 12, 1000), ['b'])
-    """
-    samples = round(duration_s * dataset.sampling_rate_hz)
-    long_enough = dataset.lengths >= samples
-    part = dataset.subset(long_enough)
-    return replace(
-        part,
-        signals=dataset.signals[:, :, :samples][long_enough],
-        lengths=np.full(len(part), samples, np.int32),
-        fingerprint=hashlib.sha256(f"{part.fingerprint} first {samples}".encode()).hexdigest(),
+def _describe(layout: _Layout, root: Path, sampling_rate_hz: int, files: list[str]) -> Contents:
+    headers, tables, signals = (
+        [file for file in files if file.lower().endswith(ends)] for ends in (".hea", ".csv", (".mat", ".dat"))
     )
-
-
-def _files(layout: _Layout, root: Path, sampling_rate_hz: int) -> list[Path]:
-    """All headers and signal files of records of this set."""
-    pattern = re.compile(rf"(?:{layout.stem})\.(?:hea|mat)")
-    found = []
-    for folder, _, names in os.walk(root):
-        found += [Path(folder, name) for name in names if pattern.fullmatch(name)]
-    return found
-
-
-def _describe(layout: _Layout, root: Path, sampling_rate_hz: int, files: list[Path]) -> Contents:
-    paths = sorted((file for file in files if file.suffix == ".hea"), key=lambda path: path.stem)
-    there = set(files)
-    headers = [
-        (path, header)
-        for path, header in read_headers(paths)
-        if path.with_name(header.signals[0].file_name) in there
-    ]
-    if not headers:
-        raise RecordError(
-            f"{root}: no complete record (.hea with .mat) of {layout.name}; download the records again"
-        )
-    meta = pd.DataFrame([_meta_row(path, header) for path, header in headers])
+    missing = 0
+    if not headers and signals and layout.name == "cpsc2018":
+        rows, left_out, missing = _own_layout(root, signals, tables)
+    else:
+        rows, left_out = _with_headers(headers, signals)
+    if not rows:
+        some = "".join(f"; {path.name}: {reason}" for path, reason in left_out[:3])
+        raise FormatError(f"{root}: no complete record (.hea with .mat) of {layout.name}{some}")
+    records = tuple(path for path, _ in rows)
+    meta = pd.DataFrame([row for _, row in rows])
+    samples = meta.pop("samples").to_numpy(np.int64)
     codes = [text.split(",") if text else [] for text in meta["codes"]]
     tasks = _tasks(layout, codes, meta["duration_s"].to_numpy(float))
-    everything = tasks["all"].values
-    meta.insert(2, "fold", stratified_folds(everything, meta["patient"].to_numpy()))
-    longest = max(_samples(header, layout.max_duration_s, sampling_rate_hz) for _, header in headers)
+    meta.insert(2, "fold", stratified_folds(tasks["all"].values, meta["patient"].to_numpy()))
+    pairs = zip(samples.tolist(), meta["published_rate_hz"].tolist(), strict=True)
     return Contents(
         version=layout.version,
-        records=tuple(path for path, _ in headers),
+        records=records,
         meta=meta,
         tasks={name: tasks[name] for name in layout.tasks},
-        max_samples=longest,
-        missing=len(paths) - len(headers),
+        max_samples=max(_kept(n, rate, layout.max_duration_s, sampling_rate_hz) for n, rate in pairs),
+        missing=missing,
+        left_out=tuple(sorted(left_out)),
     )
 
 
-def _samples(header: Header, max_duration_s: int, sampling_rate_hz: int) -> int:
-    """Samples that `_read` returns for this record."""
-    kept = min(header.samples, round(max_duration_s * header.sampling_rate_hz))
-    return -int(-kept * sampling_rate_hz // header.sampling_rate_hz)
+def _kept(samples: int, rate_hz: float, max_duration_s: int, sampling_rate_hz: int) -> int:
+    """Samples that `_read` returns for a record of so many samples."""
+    kept = min(samples, round(max_duration_s * rate_hz))
+    return -int(-kept * sampling_rate_hz // rate_hz)
+
+
+_Rows = list[tuple[Path, dict[str, object]]]
+
+
+def _with_headers(headers: list[str], signals: list[str]) -> tuple[_Rows, list[tuple[Path, str]]]:
+    """The records of the Challenge's layout, and the files that make none."""
+    kept, left_out = without_copies(headers)
+    read, bad = read_headers(kept)
+    owner: dict[Path, Path] = {}  # of each file of signals
+    rows: _Rows = []
+    for path, header in read:
+        try:
+            file = path if header.segments else data_file(path, header.signals[0])
+        except (RecordError, DataNotFoundError) as error:
+            bad.append((path, str(error).removeprefix(f"{path}: ")))
+            continue
+        if file in owner:
+            bad.append((path, f"its signals ({file.name}) are those of {owner[file].name}"))
+        else:
+            owner[file] = path
+            rows.append((path, _meta_row(path, header)))
+    known = {Path(file).stem.casefold() for file in (*headers, *map(str, owner))}
+    alone = [Path(file) for file in signals if Path(file).stem.casefold() not in known]
+    return rows, left_out + bad + [(file, "its header (.hea) is not here") for file in alone]
+
+
+def _own_layout(
+    root: Path, signals: list[str], tables: list[str]
+) -> tuple[_Rows, list[tuple[Path, str]], int]:
+    """The records of CPSC 2018's own layout, files that make none, and how many listed ones are not here."""
+    if not tables:
+        raise DataNotFoundError(
+            f"{root} holds records of CPSC 2018 without headers, and no REFERENCE.csv with their labels; put "
+            "it there, or get the Challenge's layout with `ecgkit data download cpsc2018`"
+        )
+    labels = read_labels(tables[0]).set_index("record_id")["codes"]
+    kept, left_out = without_copies(signals)
+    rows: _Rows = []
+    for path in kept:
+        if path.stem not in labels.index:
+            left_out.append((path, f"{tables[0]} does not list it"))
+            continue
+        try:
+            record = read_record(path)
+        except RecordError as error:
+            left_out.append((path, str(error).removeprefix(f"{path}: ")))
+            continue
+        samples, rate = record.signal_mv.shape[1], record.sampling_rate_hz
+        age = np.nan if record.age is None else record.age
+        rows.append((path, _row(path, age, record.sex, labels[path.stem], samples, rate)))
+    return rows, left_out, len(set(labels.index) - {path.stem for path in kept})
 
 
 def _meta_row(path: Path, header: Header) -> dict[str, object]:
     fields = comment_fields(header.comments)
     age = age_from_text(fields.get("age", ""))
+    sex = sex_from_text(fields.get("sex", ""))
+    codes = header_codes(header)
+    return _row(path, np.nan if age is None else age, sex, codes, header.samples, header.sampling_rate_hz)
+
+
+def _row(
+    path: Path, age: float, sex: str | None, codes: tuple[str, ...], samples: int, rate_hz: float
+) -> dict[str, object]:
     return {
-        "record_id": path.stem,
-        "patient": path.stem,
-        "age": np.nan if age is None else age,
-        "sex": sex_from_text(fields.get("sex", "")),
-        "codes": ",".join(header_codes(header)),
-        "duration_s": header.samples / header.sampling_rate_hz,
-        "published_rate_hz": header.sampling_rate_hz,
+        "record_id": path.stem.upper(),
+        "patient": path.stem.upper(),
+        "age": age,
+        "sex": sex,
+        "codes": ",".join(codes),
+        "duration_s": samples / rate_hz,
+        "published_rate_hz": rate_hz,
+        "samples": samples,
     }
 
 
@@ -169,32 +215,26 @@ def _scored_groups(year: int) -> dict[str, list[str]]:
 
 
 def _code_order(code: str) -> tuple[int, str]:
-    return (int(code) if code.isdigit() else 0, code)
+    return (int(code), code)
 
 
 def _read(max_duration_s: int, path: Path, sampling_rate_hz: int) -> tuple[np.ndarray, float]:
     """The signal in mV by the rules above, shape (12, samples), and the factor 1."""
-    digital, header = read_digital(path)
-    samples = min(header.samples, round(max_duration_s * header.sampling_rate_hz))
-    signal = np.empty((12, samples), np.float32)
-    for row, index in enumerate(lead_order(header)):
-        signal[row] = _millivolts(path, header.signals[index], digital[index, :samples])
-    return resample(signal, header.sampling_rate_hz, sampling_rate_hz), 1.0
-
-
-def _millivolts(path: Path, line: SignalLine, digital: np.ndarray) -> np.ndarray:
-    """One lead in mV; invalid samples interpolated, shape (samples,)."""
-    if line.units.casefold() != "mv":
-        raise RecordError(
-            f"{path}: lead {line.lead} is in {line.units!r}, not in mV; download the header again"
-        )
-    values = (digital.astype(np.float64) - line.baseline) / line.gain
-    valid = digital != INVALID_SAMPLE.get(line.format, -32768)
-    if valid.all():
-        return values
-    if not valid.any():
-        return np.zeros_like(values)
-    return np.interp(np.arange(len(values)), np.flatnonzero(valid), values[valid])
+    if path.suffix.lower() == ".mat":
+        record = read_record(path)
+        signal, rate = record.signal_mv, record.sampling_rate_hz
+    else:
+        signal, header = read_millivolts(path)
+        rate = header.sampling_rate_hz
+    signal = signal[:, : round(max_duration_s * rate)]
+    for lead in signal:
+        valid = np.isfinite(lead)
+        if not valid.all():
+            places = np.flatnonzero(valid)
+            lead[:] = np.interp(np.arange(len(lead)), places, lead[places]) if len(places) else 0
+    if signal.shape[1] == 1:  # nothing to filter
+        return np.repeat(signal, -int(-sampling_rate_hz // rate), axis=1), 1.0
+    return resample(signal, rate, sampling_rate_hz), 1.0
 
 
 def _source(
@@ -220,8 +260,8 @@ _SCORED = ("all", "scored", "scored2021")
 CPSC2018 = _source(
     _Layout("cpsc2018", "1.0.3", r"A\d{4}", 60, ("cpsc9", "all", "scored", "scored2021", "melep")),
     "CPSC 2018, 6,877 records of 6 to 60 s (China), nine classes",
-    _GROUPS,
-    "A[0-9]*.hea",
+    ("", "g*/", "TrainingSet*/"),
+    "A[0-9]*.[hm]*",
 )
 CPSC2018_EXTRA = _source(
     _Layout("cpsc2018_extra", "1.0.3", r"Q\d{4}", 60, _SCORED),

@@ -1,79 +1,95 @@
-"""Checking a data set on disk: every record is read, every file compared with the published checksums."""
+"""Checking a data set on disk: every record read as loading reads it, every file compared with checksums."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ecgkit.datasets.base import DataSource
+from ecgkit.datasets.convert import read_units, read_wfdb
 from ecgkit.datasets.download import STATE_NAME
 from ecgkit.datasets.published import PUBLISHED, Entry, parse_sums
-from ecgkit.errors import DataNotFoundError, RecordError
+from ecgkit.datasets.store import verify_store
+from ecgkit.errors import DataNotFoundError, EcgkitError, StoreError
 from ecgkit.files import sha256_file
-from ecgkit.signals.leads import standard_order
-from ecgkit.signals.read import read_digital, read_record
 
-__all__ = ["PUBLISHED_BROKEN", "check_record", "check_sums", "missing_records", "record_files", "sums_of"]
+__all__ = ["PUBLISHED_BROKEN", "Report", "check_records", "check_sums", "sums_of"]
 
 PUBLISHED_BROKEN = {"csn": ("JS01052.hea", "JS23074.hea")}
 """Headers that cannot be read as they were published, by data set; fetching them again does not help."""
 
 
-def record_files(name: str, folder: Path) -> list[Path]:
-    """One file for each record of a data set that lies in `folder`, at all its sampling rates.
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
 
-    It is the header (or .h5 file); for samples without a header, the file of the samples.
+    Attributes:
+        records: Number of records that are here, at all rates.
+        faults: Files that loading refuses or leaves out, with the reason; and damaged files of the cache.
+        published_broken: The files among those left out that were published broken.
+        missing: Number of listed records that are not here.
+        listed: Number of records that the set's table lists, 0 where it has none.
     """
-    from ecgkit.datasets import SOURCES
 
-    source = SOURCES[name]
-    files = {Path(file) for rate in source.sampling_rates_hz for file in source.files(folder, rate)}
-    whole = {file for file in files if file.suffix in (".hea", ".h5")}
-    lonely = {
-        file for file in files if file.suffix in (".dat", ".mat") and file.with_suffix(".hea") not in whole
-    }
-    return sorted(whole | lonely)
+    records: int
+    faults: tuple[tuple[Path, str], ...]
+    published_broken: tuple[Path, ...]
+    missing: int
+    listed: int
 
 
-def missing_records(name: str, folder: Path, files: Sequence[Path]) -> tuple[int, int]:
-    """How many records of the set's table have none of `files`, and how many the table lists.
+def check_records(
+    source: DataSource, root: Path, progress: Callable[[Iterable[Path]], Iterable[Path]] = iter
+) -> Report:
+    """Do with every record what loading does with it, and verify the stores that were made of them.
 
-    PTB-XL's records count once for each sampling rate of which there are any. Sets without a table: (0, 0).
+    Loading and this function list the records with the source's own ``describe`` and read each with
+    `convert.read_units`, so that their verdicts agree: loading succeeds and leaves nothing out if and only if
+    there is no fault. Where each sampling rate has files of its own (PTB-XL), all rates that are here count.
+
+    Args:
+        source: The data set.
+        root: Its folder.
+        progress: Wraps the records while they are read, such as tqdm.
 
     Raises:
-        DataNotFoundError: If the table is not there.
-        RecordError: If it cannot be read.
+        DataNotFoundError: If the set's table is not there, or none of its records.
+        TableError: If the table is at fault; nothing is said about the records then.
     """
-    from ecgkit.datasets import ptbxl, sph
-
-    if name == "sph":
-        listed = [sph.read_metadata(folder)["record_id"]]
-    elif name in ("ptbxl", "synthetic"):
-        meta = ptbxl.read_metadata(folder)
-        listed = [meta[column].str.rpartition("/")[2] for column in ("filename_lr", "filename_hr")]
-    else:
-        return 0, 0
-    here = {file.stem for file in files}
-    absent = [(int((~names.isin(here)).sum()), len(names)) for names in listed]
-    counted = [pair for pair in absent if pair[0] < pair[1]] or absent[:1]
-    return sum(missing for missing, _ in counted), sum(total for _, total in counted)
-
-
-def check_record(path: Path) -> str | None:
-    """Read a record: header, length, checksums, the twelve leads.
-
-    Returns:
-        What is wrong with it, without its path; None when nothing is.
-    """
-    try:
-        if path.suffix == ".h5":
-            read_record(path)
-        else:
-            _, header = read_digital(path)
-            standard_order(header.leads)
-    except RecordError as error:
-        return str(error).removeprefix(f"{path}: ")
-    except OSError as error:
-        return error.strerror or type(error).__name__
-    return None
+    rates = source.sampling_rates_hz if source.rate_folders else source.sampling_rates_hz[:1]
+    found = {rate: source.describe(root, rate, source.files(root, rate)) for rate in rates}
+    here = {rate: each for rate, each in found.items() if each.records or each.left_out}
+    if not here:
+        listed = max((each.missing for each in found.values()), default=0)
+        raise DataNotFoundError(f"none of its {listed:,} records is in {root}. {source.remedy}")
+    faults: list[tuple[Path, str]] = []
+    jobs: list[tuple[Path, dict[str, Any]]] = []
+    for rate, each in here.items():
+        faults += each.left_out
+        options = {"samples": each.max_samples, "sampling_rate_hz": rate}
+        jobs += [(path, options) for path in each.records]
+    read = source.read or read_wfdb
+    for path, (_, options) in zip(progress([path for path, _ in jobs]), jobs, strict=True):
+        try:
+            read_units(path, mv_per_unit=source.mv_per_unit, read=read, **options)
+        except EcgkitError as error:
+            faults.append((path, str(error)))
+    for rate in source.sampling_rates_hz:
+        try:
+            verify_store(source, root, rate)
+        except StoreError as error:
+            faults.append((root, str(error)))
+    broken = {path for path, _ in faults if path.name in PUBLISHED_BROKEN.get(source.name, ())}
+    stems = {path.with_suffix("") for path, _ in (*jobs, *faults) if path != root and path not in broken}
+    missing = sum(each.missing for each in here.values())
+    return Report(
+        records=len(stems),
+        faults=tuple((path, reason) for path, reason in faults if path not in broken),
+        published_broken=tuple(sorted(broken)),
+        missing=missing,
+        listed=missing + len(jobs) if missing else 0,
+    )
 
 
 def sums_of(name: str, folder: Path) -> list[Entry]:

@@ -1,33 +1,26 @@
 """Writing the signals of a data set into one int16 array, in parallel."""
 
 import hashlib
-import multiprocessing
 import os
-import sys
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ecgkit.errors import RecordError, StoreError
-from ecgkit.signals.read import INVALID_SAMPLE, lead_order, read_digital, read_record
+from ecgkit.errors import DamagedError, EcgkitError, FormatError, StoreError
+from ecgkit.signals.read import read_record
 
-__all__ = ["Converted", "Reader", "convert_signals", "read_wfdb", "to_units"]
+__all__ = ["Converted", "Reader", "convert_signals", "read_units", "read_wfdb", "to_units"]
 
 Reader = Callable[[Path, int], tuple[np.ndarray, float]]
 
 _CHUNK = 128  # records per piece of work, or fewer where they are long
 _CHUNK_BYTES = 2**25
-_SMALL = 256  # up to so many records, starting workers costs more than it saves
+_SMALL = 1000  # up to so many records, starting workers costs more than it saves
+_IDLE_S = 5  # after so long without work a worker process ends, also when its parent was killed
 _LONG = 2000  # from so many records on there is a progress bar
-_IN_ORDER = list(range(12))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,24 +33,21 @@ class Converted:
 
 
 def read_wfdb(path: Path, sampling_rate_hz: int) -> tuple[np.ndarray, float]:
-    """Read a WFDB record for the store: untouched integers where all leads share one gain, else mV.
+    """Read a WFDB record for the store.
 
     Returns:
-        Values of shape (12, samples), leads in standard order, and mV per value.
+        Values in mV, shape (12, samples), leads in standard order, and the factor 1.
 
     Raises:
-        RecordError: If the record is damaged or has another sampling rate.
+        RecordError: If the record cannot be used; FormatError if it has another sampling rate.
     """
-    digital, header = read_digital(path)
-    if header.sampling_rate_hz != sampling_rate_hz:
-        raise RecordError(f"{path}: sampled at {header.sampling_rate_hz:g} Hz, not at {sampling_rate_hz} Hz")
-    lines = header.signals
-    plain = all(line.gain == lines[0].gain and line.baseline == 0 and line.units == "mV" for line in lines)
-    invalid = INVALID_SAMPLE.get(lines[0].format)
-    if not plain or (invalid is not None and bool((digital == invalid).any())):
-        return read_record(path).signal_mv, 1.0
-    order = lead_order(header)
-    return (digital if order == _IN_ORDER and len(digital) == 12 else digital[order]), 1.0 / lines[0].gain
+    record = read_record(path)
+    if record.sampling_rate_hz != sampling_rate_hz:
+        raise FormatError(
+            f"{path}: sampled at {record.sampling_rate_hz:g} Hz, not at {sampling_rate_hz} Hz; resample it "
+            "or put it into the folder of its rate"
+        )
+    return record.signal_mv, 1.0
 
 
 def to_units(values: np.ndarray, mv_per_value: float, mv_per_unit: float) -> tuple[np.ndarray, int]:
@@ -70,9 +60,39 @@ def to_units(values: np.ndarray, mv_per_value: float, mv_per_unit: float) -> tup
         return values, 0
     scaled = np.rint(values.astype(np.float64) * (mv_per_value / mv_per_unit))
     if not np.isfinite(scaled).all():
-        raise RecordError("the signal holds values that are not finite; leave the record out")
+        raise DamagedError("the signal holds values that are not finite; leave the record out")
     limited = np.clip(scaled, -32768, 32767)
     return limited.astype(np.int16), int((limited != scaled).sum())
+
+
+def read_units(
+    path: Path, samples: int, sampling_rate_hz: int, mv_per_unit: float, read: Reader
+) -> tuple[np.ndarray, int]:
+    """One record as the store keeps it. Loading and `ecgkit data check` share this function and its verdict.
+
+    Returns:
+        Signal in steps of `mv_per_unit`, int16, shape (12, at most `samples`), and how many samples were
+        clipped.
+
+    Raises:
+        RecordError: If the record cannot be used; the message names its file.
+    """
+    try:
+        values, mv_per_value = read(path, sampling_rate_hz)
+        if values.ndim != 2 or len(values) != 12 or not 0 < values.shape[1] <= samples:
+            raise DamagedError(
+                f"{path}: signal of shape {values.shape} where (12, 1) to (12, {samples}) was expected; get "
+                "it anew, or leave it out"
+            )
+        return to_units(values, mv_per_value, mv_per_unit)
+    except EcgkitError as error:
+        if str(path.with_suffix("")) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from None
+    except OSError as error:
+        raise DamagedError(f"{path}: cannot be read ({error.strerror or error}); get it anew") from error
+    except ValueError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
 def convert_signals(
@@ -92,6 +112,7 @@ def convert_signals(
         OSError: If the file cannot be written.
         StoreError: If the system killed a worker process.
     """
+    from joblib import Parallel, cpu_count, delayed  # type: ignore[import-untyped]
     from tqdm import tqdm
 
     with target.open("wb") as file:
@@ -102,31 +123,27 @@ def convert_signals(
     lengths = np.zeros(len(records), np.int32)
     digests = [b""] * len(records)
     clipped: dict[str, int] = {}
-    chunk = max(1, min(_CHUNK, _CHUNK_BYTES // (24 * samples)))
-    with (
-        _workers(len(records), chunk) as pool,
-        tqdm(total=len(records), unit="record", disable=len(records) < _LONG, mininterval=0.5) as bar,
-    ):
-        jobs = [
-            pool.submit(
-                _convert_chunk,
-                target,
-                offset,
-                start,
-                records[start : start + chunk],
-                samples,
-                sampling_rate_hz,
-                mv_per_unit,
-                read,
-            )
-            for start in range(0, len(records), chunk)
-        ]
-        for job in as_completed(jobs):
-            start, chunk_lengths, chunk_digests, chunk_clipped = job.result()
-            lengths[start : start + len(chunk_lengths)] = chunk_lengths
-            digests[start : start + len(chunk_digests)] = chunk_digests
-            clipped.update(chunk_clipped)
-            bar.update(len(chunk_lengths))
+    size = max(1, min(_CHUNK, _CHUNK_BYTES // (24 * samples)))
+    starts = range(0, len(records), size)
+    workers = 1 if len(records) <= _SMALL else min(cpu_count(), 8, len(starts))
+    pool = Parallel(n_jobs=workers, return_as="generator_unordered", idle_worker_timeout=_IDLE_S)
+    pieces = pool(
+        delayed(_convert_chunk)(
+            target, offset, start, records[start : start + size], samples, sampling_rate_hz, mv_per_unit, read
+        )
+        for start in starts
+    )
+    with tqdm(total=len(records), unit="record", disable=len(records) < _LONG, mininterval=0.5) as bar:
+        try:
+            for start, some_lengths, some_digests, some_clipped in pieces:
+                lengths[start : start + len(some_lengths)] = some_lengths
+                digests[start : start + len(some_digests)] = some_digests
+                clipped.update(some_clipped)
+                bar.update(len(some_lengths))
+        except BrokenProcessPool as error:
+            raise StoreError(
+                "a worker process was killed while it converted records; free some memory and load again"
+            ) from error
     with target.open("r+b") as file:
         os.fsync(file.fileno())
     return Converted(lengths, digests, dict(sorted(clipped.items())))
@@ -146,15 +163,7 @@ def _convert_chunk(
     block = np.zeros((len(records), 12, samples), "<i2")
     lengths, digests, clipped = [], [], {}
     for row, path in enumerate(records):
-        values, mv_per_value = read(path, sampling_rate_hz)
-        if values.shape[0] != 12 or values.shape[1] > samples:
-            raise RecordError(
-                f"{path}: signal of shape {values.shape} where at most (12, {samples}) was expected"
-            )
-        try:
-            units, outside = to_units(values, mv_per_value, mv_per_unit)
-        except RecordError as error:
-            raise RecordError(f"{path}: {error}") from None
+        units, outside = read_units(path, samples, sampling_rate_hz, mv_per_unit, read)
         block[row, :, : units.shape[1]] = units
         lengths.append(units.shape[1])
         digests.append(hashlib.sha256(units.astype("<i2", copy=False).tobytes()).digest())
@@ -165,42 +174,3 @@ def _convert_chunk(
         file.seek(offset + start * 24 * samples)
         file.write(block.data)
     return start, lengths, digests, clipped
-
-
-@contextmanager
-def _workers(records: int, chunk: int) -> Iterator[Executor]:
-    """Processes on Linux, threads elsewhere (and for few records, and inside a daemonic process).
-
-    Forked processes need neither a guarded main module nor time to start; other systems cannot fork safely.
-    """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = max(1, min(count, 8, -(-records // chunk)))
-    daemonic = multiprocessing.current_process().daemon
-    pool: Executor
-    if sys.platform == "linux" and records > _SMALL and count > 1 and not daemonic:
-        context = multiprocessing.get_context("fork")
-        pool = ProcessPoolExecutor(count, context, initializer=_end_with_parent, initargs=(os.getpid(),))
-    else:
-        pool = ThreadPoolExecutor(count)
-    try:
-        with warnings.catch_warnings():
-            # Newer Pythons warn of forking beside threads; the workers use none of what threads may hold.
-            warnings.filterwarnings("ignore", r".*fork\(\)", DeprecationWarning)
-            yield pool
-    except BrokenProcessPool as error:
-        raise StoreError(
-            "a worker process was killed while it converted records; free some memory and load again"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent(parent: int) -> None:
-    """Let a worker process end when the process that started it was killed."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -4,6 +4,7 @@ Three kinds of sources give the same table: a folder of headers, the ``REFERENCE
 table of age, sex and diagnoses of all 43,101 records of the Challenge 2020.
 """
 
+import re
 import warnings
 from collections.abc import Iterable
 from functools import cache
@@ -13,15 +14,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgkit.datasets.labels_snomed import CPSC9, TABLES, code_of
-from ecgkit.errors import DataNotFoundError, RecordError
+from ecgkit.datasets.code_systems import CPSC9, TABLES, code_of
+from ecgkit.datasets.tabular import Table, find_files, read_table
+from ecgkit.errors import DamagedError, DataNotFoundError, RecordError, TableError
 from ecgkit.signals.header import Header, read_header
-from ecgkit.signals.patient import age_from_text, codes_from_text, comment_fields, sex_from_text
+from ecgkit.signals.record import age_from_text, codes_from_text, comment_fields, sex_from_text
 
-__all__ = ["TRANCHES", "header_codes", "label_matrix", "published_counts", "read_headers", "read_labels"]
+__all__ = [
+    "TRANCHES",
+    "header_codes",
+    "label_matrix",
+    "published_counts",
+    "read_headers",
+    "read_labels",
+    "without_copies",
+]
 
 # The first headers of CPSC 2018, still in circulation, name the class in place of a code; NORM is "Normal".
 _CLASS_NAMES = {"Normal": "426783006", **dict(CPSC9.values())}
+_SNOMED_CODE = re.compile(r"\d{6,18}", re.ASCII)
+_REFERENCE = ("First_label", "Second_label", "Third_label")
+_DEMOGRAPHICS = ("tranche_name", "age", "sex", "diagnosis")
 
 TRANCHES = {
     "CPSC": "cpsc2018",
@@ -61,29 +74,36 @@ def read_labels(path: str | Path) -> pd.DataFrame:
 
     Raises:
         DataNotFoundError: If there is no such file, or no header in the folder.
-        RecordError: If the file is of another kind or a header cannot be read.
+        TableError: If the file is of another kind, or a cell cannot be what its column holds.
     """
     path = Path(path)
     if path.is_dir():
-        headers = [header for _, header in read_headers(sorted(path.rglob("*.hea")))]
+        paths, copies = without_copies(find_files(path, re.compile(r".+\.hea", re.IGNORECASE)))
+        headers, bad = read_headers(paths)
+        bad += copies
+        if bad:
+            some = "; ".join(f"{file.name}: {reason}" for file, reason in bad[:5])
+            warnings.warn(f"{path}: {len(bad)} records are left out: {some}", stacklevel=2)
         if not headers:
             raise DataNotFoundError(
                 f"{path}: no header (.hea) in this folder; name the folder of a Challenge set"
             )
-        return _table(_header_row(header) for header in headers)
-    if not path.exists():
-        raise DataNotFoundError(f"{path}: no such file; name a folder of headers or a table of labels")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    columns = set(table.columns)
-    if {"Recording", "First_label", "Second_label", "Third_label"} <= columns:
-        return _table(_reference_row(row, path) for row in table.to_dict("records"))
-    if {"record", "tranche_name", "age", "sex", "diagnosis"} <= columns:
-        return _table(_demographics_row(row, path) for row in table.to_dict("records"))
-    raise RecordError(f"{path}: neither CPSC 2018's REFERENCE.csv nor the Challenge's table of diagnoses")
+        return _table(_header_row(path, header) for path, header in headers)
+    what = "REFERENCE.csv of CPSC 2018, or the Challenge's table of diagnoses"
+    table = read_table(path, (), what, "name a folder of headers or a table of labels", first="record")
+    names = [name.removesuffix(".mat") for name in table.columns["record"]]
+    table.require_unique("record", names)
+    if all(column in table for column in _REFERENCE):
+        rows = (_reference_row(table, row) for row in range(len(table)))
+    elif all(column in table for column in _DEMOGRAPHICS):
+        rows = (_demographics_row(table, row) for row in range(len(table)))
+    else:
+        raise TableError(f"{path} is neither the {what}; name one of them")
+    return _table({"record_id": name, **row} for name, row in zip(names, rows, strict=True))
 
 
-def read_headers(paths: Iterable[Path]) -> list[tuple[Path, Header]]:
-    """Read headers and leave out, with a warning, those that break the rules of WFDB.
+def read_headers(paths: Iterable[Path]) -> tuple[list[tuple[Path, Header]], list[tuple[Path, str]]]:
+    """Read headers: those that can be read, and those that cannot, each with the reason.
 
     Two headers of Chapman-Shaoxing-Ningbo 1.0.0 (JS01052 and JS23074) were published with a lost line
     break; a set must not become unreadable for them.
@@ -91,15 +111,34 @@ def read_headers(paths: Iterable[Path]) -> list[tuple[Path, Header]]:
     good, bad = [], []
     for path in paths:
         try:
-            good.append((path, read_header(path)))
-        except RecordError as error:
-            bad.append(str(error))
-    if bad:
-        warnings.warn(
-            f"{len(bad)} records are left out, their headers cannot be read: {'; '.join(bad[:5])}",
-            stacklevel=2,
-        )
-    return good
+            header = read_header(path)
+            header_codes(header)
+            good.append((path, header))
+        except (RecordError, DataNotFoundError) as error:
+            bad.append((path, str(error).removeprefix(f"{path}: ")))
+    return good, bad
+
+
+def without_copies(files: Iterable[str | Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """One file for each record: the one in the fewest folders, then the first by name; and the others.
+
+    People keep a set twice in one folder, as it was packed and as it was unpacked.
+
+    Raises:
+        DamagedError: If two files of one name differ.
+    """
+    paths = sorted(map(Path, files), key=lambda path: (path.stem.casefold(), len(path.parts), str(path)))
+    kept: list[Path] = []
+    copies = []
+    for path in paths:
+        if not kept or path.stem.casefold() != kept[-1].stem.casefold():
+            kept.append(path)
+            continue
+        first = kept[-1]
+        if path.is_file() and first.is_file() and path.stat().st_size != first.stat().st_size:
+            raise DamagedError(f"{path} and {first} are two different records of one name; remove one")
+        copies.append((path, f"a second copy of {first}"))
+    return kept, copies
 
 
 def header_codes(header: Header) -> tuple[str, ...]:
@@ -108,13 +147,20 @@ def header_codes(header: Header) -> tuple[str, ...]:
     The first release of CPSC 2018 wrote the names of the nine classes; they are turned into the codes of
     the later releases. Georgia's headers repeat codes; repetitions are dropped.
 
+    Raises:
+        TableError: If one is neither a SNOMED CT code nor the name of a class.
+
     >>> from ecgkit.signals.header import parse_header
     >>> text = "a 1 500 10\\na.mat 16+24 1000/mV 16 0 0 0 0 II\\n#Dx: AF,RBBB,AF\\n"
     >>> header_codes(parse_header(text))
     ('164889003', '59118001')
     """
     codes, _ = codes_from_text(comment_fields(header.comments).get("dx", ""))
-    return tuple(dict.fromkeys(_CLASS_NAMES.get(code, code) for code in codes))
+    codes = tuple(dict.fromkeys(_CLASS_NAMES.get(code, code) for code in codes))
+    if wrong := [code for code in codes if not _SNOMED_CODE.fullmatch(code)]:
+        where = f"{header.path}: " if header.path else ""
+        raise TableError(f"{where}the Dx line holds {wrong[0][:40]!r}, no SNOMED CT code; correct the header")
+    return codes
 
 
 def label_matrix(codes: Iterable[Iterable[str]], classes: Iterable[Iterable[str]]) -> np.ndarray:
@@ -148,10 +194,10 @@ def _table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     return table.sort_values("record_id", ignore_index=True)
 
 
-def _header_row(header: Header) -> dict[str, Any]:
+def _header_row(path: Path, header: Header) -> dict[str, Any]:
     fields = comment_fields(header.comments)
     return {
-        "record_id": header.name,
+        "record_id": path.stem,
         "source": None,
         "age": age_from_text(fields.get("age", "")),
         "sex": sex_from_text(fields.get("sex", "")),
@@ -159,27 +205,29 @@ def _header_row(header: Header) -> dict[str, Any]:
     }
 
 
-def _reference_row(row: dict[Any, Any], path: Path) -> dict[str, Any]:
-    numbers = [text for text in (row["First_label"], row["Second_label"], row["Third_label"]) if text.strip()]
-    try:
-        codes = tuple(dict.fromkeys(CPSC9[int(number)][1] for number in numbers))
-    except (ValueError, KeyError):
-        raise RecordError(
-            f"{path}: record {row['Recording']} has labels {numbers}, not numbers from 1 to 9"
-        ) from None
-    return {"record_id": row["Recording"], "source": "cpsc2018", "age": None, "sex": None, "codes": codes}
+def _reference_row(table: Table, row: int) -> dict[str, Any]:
+    classes = {str(number): code for number, (_, code) in CPSC9.items()}
+    codes = []
+    for column in _REFERENCE:
+        cell = table.columns[column][row].removesuffix(".0")
+        if cell and cell not in classes:
+            raise table.error(row, column, "is not a number from 1 to 9")
+        codes += [classes[cell]] if cell else []
+    return {"source": "cpsc2018", "age": None, "sex": None, "codes": tuple(dict.fromkeys(codes))}
 
 
-def _demographics_row(row: dict[Any, Any], path: Path) -> dict[str, Any]:
+def _demographics_row(table: Table, row: int) -> dict[str, Any]:
+    source = TRANCHES.get(table.columns["tranche_name"][row])
+    if source is None:
+        raise table.error(row, "tranche_name", f"is not one of {', '.join(TRANCHES)}")
     try:
-        codes = tuple(dict.fromkeys(code_of(name) for name in row["diagnosis"].split(";") if name))
-        source = TRANCHES[row["tranche_name"]]
+        names = filter(None, map(str.strip, table.columns["diagnosis"][row].split(";")))
+        codes = tuple(dict.fromkeys(code_of(name) for name in names))
     except KeyError as error:
-        raise RecordError(f"{path}: record {row['record']}: {error}") from None
+        raise table.error(row, "diagnosis", f"cannot be read: {error.args[0]}") from None
     return {
-        "record_id": row["record"],
         "source": source,
-        "age": age_from_text(row["age"]),
-        "sex": sex_from_text(row["sex"]),
+        "age": age_from_text(table.columns["age"][row]),
+        "sex": sex_from_text(table.columns["sex"][row]),
         "codes": codes,
     }

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ecgkit.datasets.base import Labels
-from ecgkit.errors import DataNotFoundError, RecordError
+from ecgkit.datasets.code_systems import TABLES
+from ecgkit.datasets.tabular import read_table
 
 __all__ = [
     "LEVELS",
@@ -28,7 +29,6 @@ __all__ = [
 LEVELS = ("all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm")
 SUPERCLASSES = ("CD", "HYP", "MI", "NORM", "STTC")
 
-_TABLE = Path(__file__).parent / "tables" / "scp_statements.csv"
 _COLUMNS = ("description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
 
 
@@ -44,7 +44,8 @@ def statements(path: Path | None = None) -> pd.DataFrame:
 
     Raises:
         DataNotFoundError: If the file is not there.
-        RecordError: If it cannot be read or lacks a column.
+        TableError: If it lacks a column, a cell cannot be what its column holds, a statement is listed
+            twice, or a diagnostic one has no class; the message names line, column and cell.
 
     Source:
         PTB-XL 1.0.3, scp_statements.csv (Wagner et al., 2020).
@@ -58,24 +59,24 @@ def statements(path: Path | None = None) -> pd.DataFrame:
 
 @cache
 def _own_table() -> pd.DataFrame:
-    return _read_table(_TABLE)
+    return _read_table(TABLES / "scp_statements.csv")
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, index_col=0)
-    except FileNotFoundError as error:
-        raise DataNotFoundError(f"{path} is not there; it is part of PTB-XL") from error
-    except ValueError as error:  # pandas cannot read it
-        raise RecordError(f"{path} cannot be read ({str(error).strip()}); download it again") from error
-    missing = [column for column in _COLUMNS if column not in table.columns]
-    if missing:
-        raise RecordError(f"{path} has no column {missing[0]!r}; is it the scp_statements.csv of PTB-XL?")
-    table = table[list(_COLUMNS)].sort_index()
+    # The column of codes has no name in the published file; a spreadsheet may have given it one.
+    table = read_table(path, _COLUMNS, "scp_statements.csv of PTB-XL", "it is part of PTB-XL", first="code")
+    table.require_unique("code")
+    frame = pd.DataFrame(index=pd.Index(table.columns["code"], name="code"))
+    frame["description"] = table.columns["description"]
     for column in ("diagnostic", "form", "rhythm"):
-        table[column] = table[column] == 1
-    table.index.name = "code"
-    return table
+        frame[column] = table.choices(column, {"1": True, "0": False}, False)
+    for column in ("diagnostic_class", "diagnostic_subclass"):
+        cells = table.texts(column)
+        for row, (cell, needed) in enumerate(zip(cells, frame["diagnostic"], strict=True)):
+            if needed and cell is None:
+                raise table.error(row, column, "is no class, which a diagnostic statement needs")
+        frame[column] = pd.Series(cells, index=frame.index, dtype="str")
+    return frame.sort_index()
 
 
 def superclass_of(code: str) -> str | None:

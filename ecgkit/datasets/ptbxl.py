@@ -7,7 +7,7 @@ Source:
 
 import ast
 import json
-import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,9 @@ import pandas as pd
 
 from ecgkit.datasets.base import Contents, DataSource, Labels
 from ecgkit.datasets.labels_ptbxl import LEVELS, classes_of, level_labels, statements
-from ecgkit.errors import DataNotFoundError, RecordError
+from ecgkit.datasets.tabular import Table, find_files, read_table
+from ecgkit.errors import TableError
+from ecgkit.signals.record import OLDEST_AGE
 
 __all__ = ["PTBXL", "QUALITY_CLASSES", "SYNTHETIC", "TASKS", "read_labels", "read_metadata"]
 
@@ -25,6 +27,7 @@ TASKS = ("superdiagnostic", "all", "diagnostic", "subdiagnostic", "form", "rhyth
 
 _DATABASE = "ptbxl_database.csv"
 _STATEMENTS = "scp_statements.csv"
+_RECORD = re.compile(r".+\.(?:hea|dat)")
 _VERSIONS = {21837: "1.0.1", 21801: "1.0.2"}
 _COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
 _TEXTS = (
@@ -37,6 +40,7 @@ _TEXTS = (
     "pacemaker",
 )
 _NUMBERS = ("height", "weight", "nurse", "site", "validated_by")
+_YES_NO = {"true": True, "1": True, "false": False, "0": False}
 
 
 def read_metadata(path: str | Path) -> pd.DataFrame:
@@ -46,79 +50,67 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
         path: A ``ptbxl_database.csv`` of version 1.0.0 to 1.0.3, or the folder it lies in.
 
     Returns:
-        One row per record in the file's order: record_id, patient, fold, age (years; NaN where it is not
-        known, or hidden because it is above 89), age_over_89, sex ("female", "male"; missing where it is not
-        known), height (cm), weight (kg), site, nurse, validated_by, device, recording_date, report,
-        heart_axis, validated_by_human, the technical expert's free-text notes (baseline_drift, static_noise,
-        burst_noise, electrodes_problems, extra_beats, pacemaker; missing where there is none), scp_codes
-        (JSON: likelihood in percent per statement), filename_lr and filename_hr. ``frame.attrs["version"]``
-        is the version.
+        One row per record in the file's order: record_id, patient (where the table names none, a negative
+        number of the record's own), fold, age (years; NaN where it is not known, or hidden because it is
+        above 89), age_over_89, sex ("female", "male"; missing where it is not known), height (cm), weight
+        (kg), site, nurse, validated_by, device, recording_date, report, heart_axis, validated_by_human, the
+        technical expert's free-text notes (baseline_drift, static_noise, burst_noise, electrodes_problems,
+        extra_beats, pacemaker; missing where there is none), scp_codes (JSON: likelihood in percent per
+        statement), filename_lr and filename_hr. ``frame.attrs["version"]`` is the version.
 
     Raises:
         DataNotFoundError: If the file is not there.
-        RecordError: If a column is missing, a cell cannot be read, a record is listed twice or a fold is not
-            one of 1 to 10.
+        DamagedError: If it is empty.
+        TableError: If a column is missing, a cell cannot be what its column holds, a record or file is
+            listed twice, or a fold is not one of 1 to 10; the message names line, column and cell.
     """
     path = Path(path)
     path = path / _DATABASE if path.is_dir() else path
-    try:
-        return _parse(pd.read_csv(path), path)
-    except FileNotFoundError as error:
-        raise DataNotFoundError(f"{path} is not there; `ecgkit data download ptbxl` gets it") from error
-    except RecordError:
-        raise
-    except ValueError as error:  # pandas cannot read the file, or a cell is not the number it should be
-        raise RecordError(f"{path} cannot be read ({str(error).strip()}); download it again") from error
-
-
-def _parse(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    absent = [column for column in _COLUMNS if column not in table.columns]
-    if absent:
-        raise RecordError(f"{path} has no column {absent[0]!r}; is it the ptbxl_database.csv of PTB-XL?")
-    if table["ecg_id"].duplicated().any():
-        raise ValueError(f"it lists record {table['ecg_id'][table['ecg_id'].duplicated()].iloc[0]} twice")
-    if not table["strat_fold"].isin(range(1, 11)).all():
-        raise ValueError("a fold is not one of 1 to 10")
-    if table[["filename_lr", "filename_hr"]].isna().any(axis=None):
-        raise ValueError("a record has no file name")
-    age = table["age"].to_numpy(np.float64)
+    table = read_table(path, _COLUMNS, f"{_DATABASE} of PTB-XL", "`ecgkit data download ptbxl` gets it")
+    record = table.integers("ecg_id")
+    table.require_unique("ecg_id", record.tolist())
+    patient = table.numbers("patient_id", 0, 2**53, whole=True)
+    age = table.numbers("age", 0, 300)  # 1.0.3 writes 300 for ages above 89
+    if (wrong := (age > OLDEST_AGE) & (age < 300)).any():
+        raise table.error(int(wrong.argmax()), "age", f"is no age: at most {OLDEST_AGE}, or 300 for above 89")
     meta = pd.DataFrame(
         {
-            "record_id": table["ecg_id"].astype(np.int64),
-            "patient": table["patient_id"].astype(np.int64),
-            "fold": table["strat_fold"].astype(np.int64),
-            "age": np.where(age >= 300, np.nan, age),  # 1.0.3 writes 300 for ages above 89
+            "record_id": record,
+            "patient": np.where(np.isnan(patient), -1 - record, np.nan_to_num(patient)).astype(np.int64),
+            "fold": table.integers("strat_fold", 1, 10),
+            "age": np.where(age >= 300, np.nan, age),
             "age_over_89": age > 89,
-            "sex": _text(table["sex"].map({0: "male", 1: "female"})),
+            "sex": _text(table.choices("sex", {"0": "male", "1": "female"}, None)),
         }
     )
     for column in _NUMBERS:
-        meta[column] = table[column].astype(np.float64) if column in table else np.nan
+        meta[column] = table.numbers(column)
     for column in _TEXTS:
-        meta[column] = (
-            _text(table[column]) if column in table else pd.Series(None, index=table.index, dtype="str")
-        )
-    human = (
-        table["validated_by_human"] if "validated_by_human" in table else pd.Series(True, index=table.index)
-    )
-    meta["validated_by_human"] = human.astype(bool)
-    meta["scp_codes"] = [_codes(cell, path) for cell in table["scp_codes"]]
-    meta["filename_lr"], meta["filename_hr"] = table["filename_lr"], table["filename_hr"]
+        meta[column] = _text(table.texts(column))
+    known = "validated_by_human" in table
+    meta["validated_by_human"] = table.choices("validated_by_human", _YES_NO, False) if known else True
+    meta["scp_codes"] = [_codes(table, row, cell) for row, cell in enumerate(table.columns["scp_codes"])]
+    for column in ("filename_lr", "filename_hr"):
+        names = [re.sub(r"\.(hea|dat)$", "", cell.replace("\\", "/")) for cell in table.columns[column]]
+        table.require_unique(column, names)
+        meta[column] = names
     meta.attrs["version"] = _VERSIONS.get(len(meta), "1.0.3")
     return meta
 
 
-def _text(column: pd.Series) -> pd.Series:
-    """Free text; blank cells count as missing."""
-    text = column.astype("str").str.strip()
-    return text.where(column.notna() & (text != ""), None)
+def _text(values: list[str | None]) -> pd.Series:
+    return pd.Series(values, dtype="str")
 
 
-def _codes(cell: str, path: Path) -> str:
+def _codes(table: Table, row: int, cell: str) -> str:
+    """The statements of a record as JSON: code -> likelihood in percent."""
     try:
         codes = {str(code): float(percent) for code, percent in ast.literal_eval(cell).items()}
-    except (ValueError, SyntaxError, AttributeError, TypeError) as error:
-        raise RecordError(f"{path}: cannot read the scp_codes {cell!r}; download the file again") from error
+        right = all(0 <= percent <= 100 for percent in codes.values())
+    except (ValueError, SyntaxError, AttributeError, TypeError, MemoryError, RecursionError):
+        right = False
+    if not right:
+        raise table.error(row, "scp_codes", "is no list such as {'NORM': 100.0} of statements and percent")
     return json.dumps(codes)
 
 
@@ -135,7 +127,7 @@ def read_labels(meta: pd.DataFrame, table: pd.DataFrame | None = None) -> dict[s
         table: As :func:`~ecgkit.datasets.labels_ptbxl.statements` returns it; None for the package's own.
 
     Raises:
-        RecordError: If a record has a statement that is not in the table.
+        TableError: If a record has a statement that is not in the table.
 
     Source:
         PTB-XL benchmark (Strodthoff et al., 2021), sections III-A, III-C and III-D.
@@ -147,9 +139,9 @@ def read_labels(meta: pd.DataFrame, table: pd.DataFrame | None = None) -> dict[s
     for row, text in enumerate(meta["scp_codes"]):
         for code in json.loads(text):
             if code not in position:
-                raise RecordError(
-                    f"record {meta['record_id'].iloc[row]}: unknown statement {code!r}, which is not in "
-                    f"{_STATEMENTS}; download that and {_DATABASE} again"
+                raise TableError(
+                    f"{_DATABASE}, record {meta['record_id'].iloc[row]}, column scp_codes: unknown statement "
+                    f"{code[:40]!r}, which is not in {_STATEMENTS}; correct it, or download both tables again"
                 )
             made[row, position[code]] = 1
     labels = {level: level_labels(made, codes, level, table) for level in LEVELS}
@@ -165,10 +157,8 @@ def read_labels(meta: pd.DataFrame, table: pd.DataFrame | None = None) -> dict[s
 
 def _files(root: Path, sampling_rate_hz: int) -> list[str]:
     """Tables, and all that lies in the folder of records of that rate."""
-    files = [str(root / name) for name in (_DATABASE, _STATEMENTS) if (root / name).exists()]
-    for folder, _, names in os.walk(root / ("records100" if sampling_rate_hz == 100 else "records500")):
-        files += [f"{folder}{os.sep}{name}" for name in names if name.endswith((".hea", ".dat"))]
-    return files
+    tables = [str(root / name) for name in (_DATABASE, _STATEMENTS) if (root / name).exists()]
+    return tables + find_files(root / ("records100" if sampling_rate_hz == 100 else "records500"), _RECORD)
 
 
 def _describe(root: Path, sampling_rate_hz: int, files: list[str]) -> Contents:
@@ -176,28 +166,32 @@ def _describe(root: Path, sampling_rate_hz: int, files: list[str]) -> Contents:
     version = meta.attrs.pop("version")
     own = root / _STATEMENTS
     labels = read_labels(meta, statements(own if own.exists() else None))
-    names = meta["filename_lr" if sampling_rate_hz == 100 else "filename_hr"]
     there = set(map(str, files))
-    stems = [str(root / name) for name in names]
-    last = max((file.removesuffix(".hea") for file in there if file.endswith(".hea")), default="")
+    stems = [str(root / name) for name in meta["filename_lr" if sampling_rate_hz == 100 else "filename_hr"]]
+    headers = {file.removesuffix(".hea") for file in there if file.endswith(".hea")}
+    samples = {file.removesuffix(".dat") for file in there if file.endswith(".dat")}
+    last = max(headers, default="")
     if last > max(stems, default=""):  # records that a later version dropped lie before its last one
-        raise RecordError(f"{root / _DATABASE} ends before record {Path(last).name}; download it again")
-    present = np.array([stem + ".hea" in there and stem + ".dat" in there for stem in stems], bool)
-    meta = meta.drop(columns=["filename_lr", "filename_hr"])
+        raise TableError(f"{root / _DATABASE} ends before record {Path(last).name}; download it again")
+    whole = headers & samples
+    left_out = [(Path(f"{stem}.hea"), "its .dat file is not here") for stem in headers - samples]
+    left_out += [(Path(f"{stem}.dat"), "its header (.hea) is not here") for stem in samples - headers]
+    left_out += [(Path(f"{stem}.hea"), f"{_DATABASE} does not list it") for stem in whole - set(stems)]
+    present = np.array([stem in whole for stem in stems], bool)
+    absent = sum(stem not in headers | samples for stem in stems)
     return Contents(
         version=version,
-        records=tuple(Path(stem) for stem, here in zip(stems, present, strict=True) if here),
-        meta=meta[present].reset_index(drop=True),
+        records=tuple(Path(stem) for stem in stems if stem in whole),
+        meta=meta.drop(columns=["filename_lr", "filename_hr"])[present].reset_index(drop=True),
         tasks={
             name: Labels(
-                each.classes,
-                each.values[present],
-                None if each.known is None else each.known[present],
+                each.classes, each.values[present], None if each.known is None else each.known[present]
             )
             for name, each in labels.items()
         },
         max_samples=10 * sampling_rate_hz,
-        missing=int((~present).sum()),
+        missing=absent,
+        left_out=tuple(sorted(left_out)),
     )
 
 
@@ -211,6 +205,7 @@ PTBXL = DataSource(
     files=_files,
     describe=_describe,
     remedy="Get them with `ecgkit data download ptbxl`, or load them at the other rate.",
+    rate_folders=True,
 )
 
 SYNTHETIC = replace(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ecgkit.datasets.archives import safe_relative_path
 from ecgkit.errors import DownloadError
 
-__all__ = ["MIRRORS", "PUBLISHED", "Entry", "Published", "by_hand", "parse_sums", "select"]
+__all__ = ["MIRRORS", "PUBLISHED", "Entry", "Published", "by_hand", "is_record", "parse_sums", "select"]
 
 MIRRORS: Mapping[str, str] = {
     "physionet": "https://physionet.org/files/",
@@ -59,6 +59,10 @@ class Published:
         """Expected size of a file in bytes."""
         return next((size for end, size in self.mean_bytes.items() if name.endswith(end)), 700)
 
+    def most_bytes(self, name: str) -> int:
+        """More than such a file can have, in bytes: what is longer is not the file."""
+        return 4 * self.estimate(name) + (2**20 if is_record(name) else 2**26)
+
 
 class Entry(NamedTuple):
     """One file to have: its name at the mirrors, its name here, its SHA-256 (None: not published)."""
@@ -107,6 +111,11 @@ PUBLISHED: Mapping[str, Published] = {
         begins={"metadata.csv": b"ECG_ID,"},
     ),
 }
+
+
+def is_record(name: str) -> bool:
+    """Whether a file is a part of a record, and no table or list."""
+    return name.endswith(_RECORD_ENDINGS)
 
 
 def parse_sums(text: str, prefix: str = "") -> list[Entry]:
@@ -161,7 +170,7 @@ def select(entries: Iterable[Entry], records: int | None = None, folder: str = "
     metadata: list[Entry] = []
     of_record: list[tuple[str, Entry]] = []  # with the record's name
     for entry in entries:
-        if entry.local.endswith(_RECORD_ENDINGS):
+        if is_record(entry.local):
             of_record.append((_record(entry.local), entry))
         else:
             metadata.append(entry)

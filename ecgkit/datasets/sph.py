@@ -8,13 +8,12 @@ longest would double the store; shorter ones are followed by zeros (`ECGDataset.
 
 Tasks:
     all: The 44 primary statements, as AHA codes; modifiers are left out.
-    category: The 11 categories of these statements, as letters of `ecgkit.datasets.labels_aha.CATEGORIES`.
+    category: The 11 categories of these statements, as letters of `ecgkit.datasets.code_systems.CATEGORIES`.
 
 Source:
     Liu et al., Scientific Data 9 (2022) 272, doi:10.1038/s41597-022-01403-5.
 """
 
-import os
 import re
 from pathlib import Path
 
@@ -22,13 +21,13 @@ import numpy as np
 import pandas as pd
 
 from ecgkit.datasets.base import Contents, DataSource, Labels
-from ecgkit.datasets.labels_aha import CATEGORIES, aha_codes, parse_statements
-from ecgkit.datasets.labels_challenge import label_matrix
+from ecgkit.datasets.code_systems import CATEGORIES, aha_codes, parse_statements
+from ecgkit.datasets.labels_challenge import label_matrix, without_copies
 from ecgkit.datasets.splits import stratified_folds
-from ecgkit.errors import DataNotFoundError, RecordError
-from ecgkit.signals.patient import age_from_text, sex_from_text
-from ecgkit.signals.resampling import resample
-from ecgkit.signals.sph import SPH_SAMPLING_RATE_HZ, read_sph
+from ecgkit.datasets.tabular import find_files, read_table
+from ecgkit.signals.filters import resample
+from ecgkit.signals.hdf5 import SPH_SAMPLING_RATE_HZ, read_sph
+from ecgkit.signals.record import OLDEST_AGE
 
 __all__ = ["MAX_DURATION_S", "SPH", "read_metadata"]
 
@@ -37,75 +36,67 @@ MAX_DURATION_S = 30
 
 _METADATA = "metadata.csv"
 _COLUMNS = ("ECG_ID", "AHA_Code", "Patient_ID", "Age", "Sex", "N", "Date")
-_RECORD = re.compile(r"A\d{5}\.h5")
+_RECORD = re.compile(r".+\.h5", re.IGNORECASE)
+_SEX = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 
 def read_metadata(root: str | Path) -> pd.DataFrame:
     """``metadata.csv``, whether or not the records are there.
 
     Returns:
-        One row per record, sorted by record_id: record_id, patient, age (years, NaN where unknown), sex,
-        codes (the statements as published), duration_s, date.
+        One row per record, sorted by record_id: record_id, patient (the record's own name where the table
+        names none), age (years, NaN where unknown), sex, codes (the statements as published), duration_s,
+        date.
 
     Raises:
         DataNotFoundError: If there is no ``metadata.csv`` in `root`.
-        RecordError: If it cannot be read, lacks a column, or names a record twice.
+        DamagedError: If it is empty.
+        TableError: If it lacks a column, names a record twice, or a cell cannot be what its column holds;
+            the message names line, column and cell.
     """
     path = Path(root) / _METADATA
-    if not path.exists():
-        raise DataNotFoundError(f"{path}: no such file; get it with `ecgkit data download sph`")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:
-        raise RecordError(f"{path} cannot be read ({str(error).strip()}); download it again") from error
-    missing = [name for name in _COLUMNS if name not in table.columns]
-    if missing or table["ECG_ID"].duplicated().any():
-        what = f"lacks {', '.join(missing)}" if missing else "names a record twice"
-        raise RecordError(f"{path} {what}; download it again")
-    try:
-        samples = table["N"].astype(int)
-    except ValueError as error:
-        raise RecordError(f"{path}: a length is no number ({error}); download it again") from None
+    table = read_table(path, _COLUMNS, "metadata.csv of SPH", "get it with `ecgkit data download sph`")
+    names = [re.sub(r"\.h5$", "", cell, flags=re.IGNORECASE) for cell in table.columns["ECG_ID"]]
+    table.require_unique("ECG_ID", names)
+    codes = {entry.code for entry in aha_codes().values() if entry.category}
+    for row, text in enumerate(table.columns["AHA_Code"]):
+        try:
+            unknown = {statement.primary for statement in parse_statements(text)} - codes
+        except ValueError as error:
+            raise table.error(row, "AHA_Code", f"cannot be read: {error}") from None
+        if unknown:
+            raise table.error(
+                row, "AHA_Code", f"holds {min(unknown)}, none of the {len(codes)} primary statements of SPH"
+            )
+    age = table.numbers("Age", 0)
     meta = pd.DataFrame(
         {
-            "record_id": table["ECG_ID"],
-            "patient": table["Patient_ID"],
-            "age": [age_from_text(text) for text in table["Age"]],
-            "sex": [sex_from_text(text) for text in table["Sex"]],
-            "codes": table["AHA_Code"],
-            "duration_s": samples / SPH_SAMPLING_RATE_HZ,
-            "date": table["Date"],
+            "record_id": names,
+            "patient": [given or own for given, own in zip(table.texts("Patient_ID"), names, strict=True)],
+            "age": np.where(age > OLDEST_AGE, np.nan, age),
+            "sex": table.choices("Sex", _SEX, None),
+            "codes": table.columns["AHA_Code"],
+            "duration_s": table.integers("N", 1) / SPH_SAMPLING_RATE_HZ,
+            "date": table.columns["Date"],
         }
     )
-    meta["age"] = meta["age"].astype(float)
     return meta.sort_values("record_id", ignore_index=True)
 
 
-def _files(root: Path, sampling_rate_hz: int) -> list[Path]:
-    found = [root / _METADATA] if (root / _METADATA).exists() else []
-    for folder, _, names in os.walk(root):
-        found += [Path(folder, name) for name in names if _RECORD.fullmatch(name)]
-    return found
+def _files(root: Path, sampling_rate_hz: int) -> list[str]:
+    tables = [str(root / _METADATA)] if (root / _METADATA).exists() else []
+    return tables + find_files(root, _RECORD)
 
 
-def _describe(root: Path, sampling_rate_hz: int, files: list[Path]) -> Contents:
+def _describe(root: Path, sampling_rate_hz: int, files: list[str]) -> Contents:
     listed = read_metadata(root)
-    there = {file.stem: file for file in files if file.suffix == ".h5"}
-    meta = listed[[name in there for name in listed["record_id"]]].reset_index(drop=True)
-    unlisted = sorted(set(there) - set(listed["record_id"]))
-    if unlisted:
-        raise RecordError(f"{there[unlisted[0]]}: not listed in {root / _METADATA}; download both again")
-    try:
-        primary = [list(dict.fromkeys(s.primary for s in parse_statements(text))) for text in meta["codes"]]
-    except ValueError as error:
-        raise RecordError(f"{root / _METADATA}: {error}; download it again") from None
+    kept, left_out = without_copies(file for file in files if file.lower().endswith(".h5"))
+    there = {path.stem: path for path in kept}
+    meta = listed[listed["record_id"].isin(list(there))].reset_index(drop=True)
+    unlisted = set(there) - set(listed["record_id"])
+    left_out += [(there[name], f"{_METADATA} does not list it") for name in unlisted]
+    primary = [list(dict.fromkeys(s.primary for s in parse_statements(text))) for text in meta["codes"]]
     codes = [entry.code for entry in aha_codes().values() if entry.category]
-    for name, found in zip(meta["record_id"], primary, strict=True):
-        if unknown := set(found) - set(codes):
-            raise RecordError(
-                f"{root / _METADATA}: {name} has code {min(unknown)}, none of the {len(codes)} primary "
-                "statements of SPH; download it again"
-            )
     members = {letter: [c for c in codes if aha_codes()[c].category == letter] for letter in CATEGORIES}
     labels = Labels(tuple(codes), label_matrix(primary, [[code] for code in codes]))
     meta.insert(2, "fold", stratified_folds(labels.values, meta["patient"].to_numpy()))
@@ -120,6 +111,7 @@ def _describe(root: Path, sampling_rate_hz: int, files: list[Path]) -> Contents:
         },
         max_samples=round(np.ceil(longest * sampling_rate_hz - 1e-6)),
         missing=len(listed) - len(meta),
+        left_out=tuple(sorted(left_out)),
     )
 
 
@@ -133,7 +125,7 @@ def _read(path: Path, sampling_rate_hz: int) -> tuple[np.ndarray, float]:
 SPH = DataSource(
     name="sph",
     title="SPH, 25,770 records of 10 to 56 s (China), AHA statements",
-    markers=("records/A[0-9]*.h5", "A[0-9]*.h5"),
+    markers=("records/[!.]*.h5", "[!.]*.h5"),
     tasks=("all", "category"),
     sampling_rates_hz=(100, 500, 250),
     mv_per_unit=0.001,

@@ -18,6 +18,8 @@ __all__ = [
     "stratified_folds",
 ]
 
+_FOLDS = 10  # as in PTB-XL
+
 SOURCE_GROUPS: tuple[tuple[str, ...], ...] = (
     ("cpsc2018", "cpsc2018_extra"),
     ("georgia",),
@@ -37,67 +39,67 @@ class SourceSplit:
 
 
 def _ids(values: Sequence[object] | np.ndarray) -> np.ndarray:
-    """Identifiers as text, so that their order depends on nothing but themselves."""
-    return np.array([str(value) for value in values], dtype=str)
+    """Identifiers as text, so that their order depends on nothing but themselves.
+
+    What is missing (None, NaN, a blank text) is like nothing else, and gets a text of its own.
+    """
+    texts = [str(value).strip() for value in values]
+    blank = ("", "None", "nan", "NaN", "NaT", "<NA>")
+    return np.array([f"\x00{row}" if text in blank else text for row, text in enumerate(texts)], dtype=str)
 
 
 def stratified_folds(
-    labels: np.ndarray,
-    patients: Sequence[object] | np.ndarray,
-    n_folds: int = 10,
-    seed: int = 0,
+    labels: np.ndarray, patients: Sequence[object] | np.ndarray, seed: int = 0
 ) -> np.ndarray:
-    """Folds 1 ... `n_folds` with like label shares, all records of a patient in one fold.
+    """Folds 1 to 10 with like label shares, all records of a patient in one fold.
 
     Iterative stratification over patients, each with the union of the labels of its records. The result
     depends on the patients' names, their labels and the seed, and not on the order of the rows. With fewer
-    patients than folds, each patient gets a fold of its own and some folds stay empty.
+    than ten patients, each gets a fold of its own and some folds stay empty. A record without a patient
+    (None, NaN, a blank text) counts as a patient of its own.
 
     Args:
         labels: Shape (N, K), non-zero where a record has a label.
         patients: Patient of each record, shape (N,), of any type that prints.
-        n_folds: Number of folds, at least 2.
         seed: Seed of the order and of the tie-breaks.
 
     Returns:
         Fold of each record, int64, shape (N,).
 
     Raises:
-        ValueError: If the shapes do not fit or `n_folds` is below 2.
+        ValueError: If the shapes do not fit, or a label is NaN.
 
     Source:
         Sechidis et al., On the stratification of multi-label data, ECML PKDD 2011; thesis, section 3.3.
 
     >>> import numpy as np
-    >>> folds = stratified_folds(np.eye(2)[[0, 0, 0, 1, 1, 1]], ["a", "a", "b", "c", "d", "d"], n_folds=2)
+    >>> folds = stratified_folds(np.eye(2)[[0, 0, 0, 1, 1, 1]], ["a", "a", "b", "c", "d", "d"])
     >>> bool(folds[0] == folds[1] != folds[2]), bool(folds[4] == folds[5] != folds[3])
     (True, True)
     """
     labels = np.asarray(labels)
     if labels.ndim != 2 or len(labels) != len(patients):
         raise ValueError(f"labels of shape {labels.shape} do not belong to {len(patients)} patients")
-    if n_folds < 2:
-        raise ValueError(f"n_folds must be at least 2, not {n_folds}")
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise ValueError("a label is NaN; stratify by labels of 0 and 1")
     names, row = np.unique(_ids(patients), return_inverse=True)
     rng = np.random.default_rng(seed)
-    if len(names) < n_folds:
-        return 1 + rng.permutation(n_folds)[row]
+    if len(names) < _FOLDS:
+        return 1 + rng.permutation(_FOLDS)[row]
 
     from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
     union = np.zeros((len(names), max(labels.shape[1], 2)), dtype=np.int64)  # the library wants two columns
     np.maximum.at(union[:, : labels.shape[1]], row, (labels != 0).astype(np.int64))
     order = rng.permutation(len(names))
-    splitter = MultilabelStratifiedKFold(n_splits=n_folds, shuffle=True, random_state=seed)
+    splitter = MultilabelStratifiedKFold(n_splits=_FOLDS, shuffle=True, random_state=seed)
     fold = np.zeros(len(names), dtype=np.int64)
     for number, (_, held_out) in enumerate(splitter.split(union[order], union[order]), start=1):
         fold[order[held_out]] = number
     return fold[row]
 
 
-def leaky_random_folds(
-    records: Sequence[object] | np.ndarray, n_folds: int = 10, seed: int = 0
-) -> np.ndarray:
+def leaky_random_folds(records: Sequence[object] | np.ndarray, seed: int = 0) -> np.ndarray:
     """Folds drawn record by record, blind to patients: for the leakage experiment only.
 
     A patient with several records ends up on both sides of the split, and the test score is too good. Use
@@ -105,23 +107,22 @@ def leaky_random_folds(
 
     Args:
         records: Identifier of each record, shape (N,), all different.
-        n_folds: Number of folds; their sizes differ by one record at most.
         seed: Seed of the draw.
 
     Returns:
-        Fold of each record, 1 ... `n_folds`, int64, shape (N,).
+        Fold of each record, 1 to 10, int64, shape (N,); the folds' sizes differ by one record at most.
 
     Raises:
         ValueError: If an identifier occurs twice.
 
-    >>> sorted(leaky_random_folds(["r1", "r2", "r3"], n_folds=3).tolist())
-    [1, 2, 3]
+    >>> sorted(leaky_random_folds(range(10)).tolist())
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     """
     names, row = np.unique(_ids(records), return_inverse=True)
     if len(names) < len(row):
         raise ValueError(f"{len(row) - len(names)} of {len(row)} records have the identifier of another one")
     position = np.random.default_rng(seed).permutation(len(names))
-    return (1 + position % n_folds)[row]
+    return (1 + position % _FOLDS)[row]
 
 
 def assert_no_patient_straddles(

@@ -2,22 +2,30 @@
 
 from ecgkit.evaluation.bootstrap import (
     BootstrapResult,
+    PairedBootstrapResult,
     bootstrap,
+    paired_bootstrap,
+    paired_bootstraps,
     paper_notation,
-    resample_counts,
 )
 from ecgkit.evaluation.hierarchy import HiddenGroup, hidden_groups, propagate
 from ecgkit.evaluation.metrics import (
     BetaScores,
-    accuracy,
+    accuracy_at_half,
     apply_thresholds,
     f1,
     f_beta_g_beta,
+    macro_precision,
+    mae,
+    micro_precision,
     optimal_thresholds,
     precision,
+    r2,
     recall,
+    single_label_accuracy,
+    single_label_f1,
+    weighted_f1,
 )
-from ecgkit.evaluation.paired import PairedBootstrapResult, paired_bootstrap, paired_bootstraps
 from ecgkit.evaluation.ranking import (
     FmaxResult,
     class_aucs,
@@ -26,7 +34,7 @@ from ecgkit.evaluation.ranking import (
     macro_auc,
     micro_auc,
 )
-from ecgkit.evaluation.regression import mae, r2
+from ecgkit.evaluation.resampled import RareOutcomeError, resample_counts
 from ecgkit.evaluation.significance import (
     MeanInterval,
     SeedComparison,
@@ -35,8 +43,6 @@ from ecgkit.evaluation.significance import (
     holm,
     mean_interval,
 )
-from ecgkit.evaluation.single_label import single_label_accuracy, single_label_f1
-from ecgkit.evaluation.thresholded import accuracy_at_half, macro_precision, micro_precision
 
 __all__ = [
     "BetaScores",
@@ -45,8 +51,8 @@ __all__ = [
     "HiddenGroup",
     "MeanInterval",
     "PairedBootstrapResult",
+    "RareOutcomeError",
     "SeedComparison",
-    "accuracy",
     "accuracy_at_half",
     "apply_thresholds",
     "bootstrap",
@@ -76,4 +82,5 @@ __all__ = [
     "resample_counts",
     "single_label_accuracy",
     "single_label_f1",
+    "weighted_f1",
 ]

@@ -1,41 +1,42 @@
-"""Error bars of a metric on one test set: resample its records, or its patients, with replacement.
+"""Error bars of a metric, and of the difference between models, from resamples of one test set."""
 
-A resample is kept as counts, how often each record was drawn. AUC and Fmax sort the scores once and then
-evaluate many resamples together from their counts (`ecgkit.evaluation.resampled`); any other metric is called
-once per resample. Both see the same resamples for the same seed.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ecgkit.evaluation.resampled import Evaluator, fast_evaluator
+from ecgkit.evaluation.arrays import to_numpy
+from ecgkit.evaluation.resampled import (
+    Metric,
+    RareOutcomeError,
+    evaluator,
+    metric_value,
+    resample_counts,
+)
 
 __all__ = [
     "BootstrapResult",
-    "Metric",
+    "PairedBootstrapResult",
     "RareOutcomeError",
     "bootstrap",
+    "paired_bootstrap",
+    "paired_bootstraps",
     "paper_notation",
-    "resample_counts",
 ]
-
-Metric = Callable[[NDArray, NDArray], float]
-
-_BATCH = 100  # resamples made and evaluated together
-_MOST_TRIES = 500  # resamples tried for each one kept, before giving up
-
-
-class RareOutcomeError(ValueError):
-    """Hardly any resample holds both outcomes of every class."""
 
 
 @dataclass(frozen=True)
 class BootstrapResult:
-    """A metric on a test set and its percentile interval."""
+    """A metric on a test set and its percentile interval.
+
+    >>> result = BootstrapResult(0.74, 0.73, 0.75, 0.95, 1000, 0, np.empty(0))
+    >>> point, low, high = result[:3]
+    >>> point, low, high
+    (0.74, 0.73, 0.75)
+    """
 
     point: float  # on the whole test set
     low: float
@@ -44,6 +45,9 @@ class BootstrapResult:
     n: int  # resamples behind the interval
     redrawn: int  # resamples thrown away because a class had lost one of its outcomes
     draws: NDArray[np.float64] = field(repr=False, compare=False)  # the metric on each resample, shape (n,)
+
+    def __getitem__(self, index: slice | int) -> Any:
+        return (self.point, self.low, self.high, self.level, self.n, self.redrawn, self.draws)[index]
 
     def __str__(self) -> str:
         return paper_notation(self)
@@ -63,121 +67,6 @@ def paper_notation(result: BootstrapResult) -> str:
     """
     deviation = max(abs(result.point - result.low), abs(result.high - result.point))
     return f"{result.point:.3f}({round(1000 * deviation):02d})"
-
-
-def resample_counts(
-    y_true: ArrayLike,
-    n: int = 1000,
-    seed: int = 0,
-    groups: ArrayLike | None = None,
-    redraw: bool = True,
-) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Draw resamples of the records, in batches.
-
-    Args:
-        y_true: Truth, shape (N,) or (N, K).
-        n: Number of resamples.
-        seed: Seed. The first 100 resamples of n = 1000 are those of n = 100.
-        groups: What to draw instead of single records, shape (N,), for example the patient of each record: as
-            many groups as there are, with replacement, each with all its records. A resample then need not
-            have N records.
-        redraw: Throw a resample away when a class that has both outcomes in `y_true` lost one of them, and
-            draw another. It has no effect where `y_true` holds other values than 0 and 1. (The benchmark asks
-            for a positive record of each class only; asking for a negative one as well matters only for a
-            class that nearly every record has.)
-
-    Yields:
-        Counts, shape (B, N), how often each record was drawn, and how many resamples were thrown away for
-        these.
-
-    Raises:
-        ValueError: If `n` < 1, or `groups` has missing values or another length than `y_true`.
-        RareOutcomeError: If fewer than one resample in 500 has all classes.
-
-    Source:
-        Strodthoff et al. (2021), PTB-XL benchmark, Appendix I.
-
-    >>> counts, _ = next(resample_counts([0, 1, 1, 0], n=3))
-    >>> counts.sum(axis=1)
-    array([4, 4, 4])
-    """
-    truth = np.asarray(y_true)
-    size = len(truth)
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
-    if size == 0:
-        raise ValueError("y_true is empty")
-    if groups is None:
-        group_of, n_groups = np.arange(size), size
-    else:
-        if pd.isna(groups := np.asarray(groups)).any():
-            raise ValueError("groups has missing values: give each record without a patient its own group")
-        names, group_of = np.unique(groups, return_inverse=True)
-        if len(group_of) != size:
-            raise ValueError(f"groups has {len(group_of)} entries for {size} records")
-        n_groups = len(names)
-    outcomes = _outcomes(truth) if redraw else np.empty((size, 0), dtype=np.float32)
-    rng = np.random.default_rng(seed)
-    kept = tried = 0
-    while kept < n:
-        drawn = rng.integers(0, n_groups, size=(_BATCH, n_groups))
-        drawn += n_groups * np.arange(_BATCH)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=_BATCH * n_groups).reshape(_BATCH, n_groups)
-        counts = counts[:, group_of] if groups is not None else counts
-        good = (counts.astype(np.float32) @ outcomes > 0).all(axis=1)
-        ends = np.flatnonzero(good)[: n - kept]
-        used = _BATCH if kept + len(ends) < n else int(ends[-1]) + 1
-        kept, tried = kept + len(ends), tried + used
-        if kept < n and tried >= _MOST_TRIES * max(kept, 1):
-            rarest = int(min(outcomes.sum(axis=0)))
-            raise RareOutcomeError(
-                f"only {kept} of {tried} resamples had both outcomes of every class (the rarest has {rarest} "
-                "records); drop the classes that are too rare, or pass redraw=False"
-            )
-        if len(ends):
-            yield counts[ends], used - len(ends)
-
-
-def _outcomes(truth: NDArray) -> NDArray[np.float32]:
-    """The rare outcomes that a resample must hold, one column of 0/1 each, shape (N, C)."""
-    columns = truth.reshape(len(truth), -1)
-    if not ((columns == 0) | (columns == 1)).all():
-        return np.empty((len(truth), 0), dtype=np.float32)
-    positive = columns.astype(np.float32)
-    both = (positive.sum(axis=0) > 0) & (positive.sum(axis=0) < len(truth))
-    return np.concatenate([positive[:, both], 1 - positive[:, both]], axis=1)
-
-
-def _one_by_one(metric: Metric, y_true: NDArray, y_score: NDArray) -> Evaluator:
-    """Any metric, called once per resample."""
-
-    def evaluate(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        values = np.empty(len(counts))
-        for row, count in enumerate(counts):
-            index = np.repeat(np.arange(len(count)), count)
-            values[row] = metric(y_true[index], y_score[index])
-        return values
-
-    return evaluate
-
-
-def evaluator(metric: Metric, y_true: NDArray, y_score: NDArray) -> Evaluator:
-    """What turns resamples, as counts, into values of the metric: for many at once where that is known."""
-    if len(y_true) != len(y_score):
-        raise ValueError(f"y_true has {len(y_true)} records, the scores have {len(y_score)}")
-    return fast_evaluator(metric, y_true, y_score) or _one_by_one(metric, y_true, y_score)
-
-
-def interval(draws: NDArray[np.float64], level: float) -> tuple[float, float]:
-    """The percentiles that leave out (1 - level) / 2 of the draws at each end."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def check_level(level: float) -> None:
-    """Raise a ValueError unless 0 < level < 1."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
 
 
 def bootstrap(
@@ -208,7 +97,8 @@ def bootstrap(
         redraw: Whether to replace resamples in which a class lost an outcome. See `resample_counts`.
 
     Raises:
-        ValueError: If `level` is not in (0, 1), the lengths differ, or as `resample_counts` and the metric.
+        ValueError: If `level` is not in (0, 1), the lengths differ, the metric is not a finite number on all
+            records or on a resample, or as `resample_counts` and the metric.
 
     Source:
         Strodthoff et al. (2021), PTB-XL benchmark, Appendix I.
@@ -220,13 +110,128 @@ def bootstrap(
     >>> print(result)
     0.816(37)
     """
-    check_level(level)
-    truth, score = np.asarray(y_true), np.asarray(y_score)
-    evaluate = evaluator(metric, truth, score)
-    values, redrawn = [], 0
+    points, draws, redrawn = _draw(metric, y_true, {"y_score": y_score}, n, level, seed, groups, redraw)
+    low, high = _interval(draws["y_score"], level)
+    return BootstrapResult(points["y_score"], low, high, level, n, redrawn, draws["y_score"])
+
+
+def _draw(
+    metric: Metric,
+    y_true: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    n: int,
+    level: float,
+    seed: int,
+    groups: ArrayLike | None,
+    redraw: bool,
+) -> tuple[dict[str, float], dict[str, NDArray[np.float64]], int]:
+    """The metric of every model on all records and on each resample, and the resamples thrown away."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    truth = to_numpy(y_true, "y_true")
+    arrays = {name: to_numpy(score, name) for name, score in scores.items()}
+    evaluate = {name: evaluator(metric, truth, score) for name, score in arrays.items()}
+    values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in scores}
+    redrawn = 0
     for counts, thrown in resample_counts(truth, n, seed, groups, redraw):
-        values.append(evaluate(counts))
+        for name in scores:
+            values[name].append(evaluate[name](counts))
         redrawn += thrown
-    draws = np.concatenate(values)
-    low, high = interval(draws, level)
-    return BootstrapResult(float(metric(truth, score)), low, high, level, n, redrawn, draws)
+    points = {name: metric_value(metric, truth, score) for name, score in arrays.items()}
+    return points, {name: np.concatenate(parts) for name, parts in values.items()}, redrawn
+
+
+def _interval(draws: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """The percentiles that leave out (1 - level) / 2 of the draws at each end."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class PairedBootstrapResult:
+    """The difference of a metric between two models on the same records, and its percentile interval."""
+
+    difference: float  # metric of A minus metric of B, on the whole test set
+    low: float
+    high: float
+    p_value: float  # two-sided
+    level: float
+    n: int
+    redrawn: int
+    draws: NDArray[np.float64] = field(repr=False, compare=False)  # on each resample, shape (n,)
+
+
+def paired_bootstrap(
+    metric: Metric,
+    y_true: ArrayLike,
+    score_a: ArrayLike,
+    score_b: ArrayLike,
+    n: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+    redraw: bool = True,
+) -> PairedBootstrapResult:
+    """Difference of a metric between models A and B, with both evaluated on the same resamples.
+
+    It tells whether two trained models differ on records like these. It does not see how results vary between
+    training seeds; for that see `compare_seeds`.
+
+    The p-value is twice the smaller of the shares of differences <= 0 and >= 0, with one added to both counts
+    and to `n` (so it is never 0, and at least 2 / (n + 1)), and at most 1. Arguments and errors are those of
+    `bootstrap`, with the scores of both models.
+
+    >>> from ecgkit.evaluation import macro_auc
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(0, 2, (200, 3))
+    >>> a, b = (y + noise * rng.normal(size=y.shape) for noise in (0.5, 1))
+    >>> result = paired_bootstrap(macro_auc, y, a, b)
+    >>> result.low > 0, result.p_value < 0.01
+    (True, True)
+    """
+    scores = {"score_a": score_a, "score_b": score_b}
+    return paired_bootstraps(metric, y_true, scores, n, level, seed, groups, redraw)["score_a", "score_b"]
+
+
+def paired_bootstraps(
+    metric: Metric,
+    y_true: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    n: int = 5000,
+    level: float = 0.95,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+    redraw: bool = True,
+) -> dict[tuple[str, str], PairedBootstrapResult]:
+    """Differences of a metric between every two of several models, on the same resamples.
+
+    Each model is evaluated once per resample, however many pairs it is in. The p-value of a pair cannot fall
+    below 2 / (n + 1); to be below 0.05 after a correction for M pairs `n` must exceed 40 M. Arguments as for
+    `bootstrap`, but `scores`: those of each model by its name, first axis N, at least two.
+
+    Returns:
+        For each pair of names, in the order of `scores`, the first minus the second.
+
+    Raises:
+        ValueError: If there are fewer than two models, or as `bootstrap`.
+
+    >>> from ecgkit.evaluation import macro_auc
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(0, 2, (200, 3))
+    >>> scores = {name: y + noise * rng.normal(size=y.shape) for name, noise in zip("abc", (0.5, 0.5, 2))}
+    >>> gaps = paired_bootstraps(macro_auc, y, scores, n=500)
+    >>> {"-".join(pair): gap.p_value < 0.05 for pair, gap in gaps.items()}
+    {'a-b': False, 'a-c': True, 'b-c': True}
+    """
+    if len(scores) < 2:
+        raise ValueError(f"a comparison needs at least two models, got {len(scores)}")
+    points, draws, redrawn = _draw(metric, y_true, scores, n, level, seed, groups, redraw)
+
+    def compared(a: str, b: str) -> PairedBootstrapResult:
+        gap = draws[a] - draws[b]
+        low, high = _interval(gap, level)
+        tail = 1 + min((gap <= 0).sum(), (gap >= 0).sum())
+        p_value = min(1.0, 2 * float(tail) / (n + 1))
+        return PairedBootstrapResult(points[a] - points[b], low, high, p_value, level, n, redrawn, gap)
+
+    return {(a, b): compared(a, b) for a, b in combinations(scores, 2)}

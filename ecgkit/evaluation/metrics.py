@@ -1,35 +1,38 @@
-"""Metrics of hard predictions, and thresholds that turn scores into them.
+"""Metrics of decisions, thresholds that turn scores into decisions, and metrics of predicted numbers.
 
-The truth and the predictions are 0/1, shape (N, K), for several labels per record, or class numbers, shape
-(N,), for one label per record.
+Truth and decisions are 0/1, shape (N, K): N records, K classes. The metrics that training watches need NumPy
+alone; the tests hold all of them against scikit-learn.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecgkit.evaluation.ranking import check_scores
+from ecgkit.evaluation.arrays import as_array, as_finite, check_scores
 
 __all__ = [
     "BetaScores",
-    "accuracy",
+    "accuracy_at_half",
     "apply_thresholds",
     "f1",
     "f_beta_g_beta",
+    "macro_precision",
+    "mae",
+    "micro_precision",
     "optimal_thresholds",
     "precision",
+    "r2",
     "recall",
+    "single_label_accuracy",
+    "single_label_f1",
+    "weighted_f1",
 ]
 
 Average = Literal["macro", "micro", "weighted"]
 
 
-class BetaScores(NamedTuple):
-    """Macro averages of F_beta and G_beta."""
-
-    f_beta: float
-    g_beta: float
+# --- Decisions
 
 
 class _Counts(NamedTuple):
@@ -44,42 +47,11 @@ def _divide(above: NDArray[np.float64], below: NDArray[np.float64], empty: float
     return np.divide(above, below, out=np.full(np.shape(below), empty), where=np.asarray(below) > 0)
 
 
-def _check_multilabel(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    truth, predicted = np.asarray(y_true), np.asarray(y_pred)
-    if truth.ndim != 2 or truth.shape != predicted.shape or truth.size == 0:
-        raise ValueError(
-            "y_true and y_pred must both have shape (records, classes) and not be empty, "
-            f"got {truth.shape} and {predicted.shape}"
-        )
-    for name, values in (("y_true", truth), ("y_pred", predicted)):
-        if not ((values == 0) | (values == 1)).all():
-            raise ValueError(
-                f"{name} must hold only 0 and 1; `apply_thresholds` turns scores into predictions"
-            )
-    return truth.astype(np.bool_), predicted.astype(np.bool_)
-
-
-def _check_single_label(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    truth, predicted = np.asarray(y_true), np.asarray(y_pred)
-    if truth.ndim != 1 or truth.shape != predicted.shape or truth.size == 0:
-        raise ValueError(
-            "y_true and y_pred must both have shape (records,) and not be empty, "
-            f"got {truth.shape} and {predicted.shape}"
-        )
-    for name, values in (("y_true", truth), ("y_pred", predicted)):
-        if not (np.issubdtype(values.dtype, np.integer) or values.dtype == np.bool_):
-            raise ValueError(f"{name} must hold class numbers (integers), got {values.dtype}")
-    return truth, predicted
-
-
-def _count(y_true: ArrayLike, y_pred: ArrayLike) -> _Counts:
-    if np.ndim(y_true) == 1:
-        truth, predicted = _check_single_label(y_true, y_pred)
-        classes = np.union1d(truth, predicted)
-        truth, predicted = truth[:, None] == classes, predicted[:, None] == classes
-    else:
-        truth, predicted = _check_multilabel(y_true, y_pred)
-    return _confusion(truth, predicted, np.ones(len(truth)))
+def _check_decisions(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    truth, predicted = check_scores(y_true, y_pred, "y_pred")
+    if not ((predicted == 0) | (predicted == 1)).all():
+        raise ValueError("y_pred must hold only 0 and 1; `apply_thresholds` turns scores into predictions")
+    return truth, predicted.astype(np.bool_)
 
 
 def _confusion(truth: NDArray, predicted: NDArray, weights: NDArray[np.float64]) -> _Counts:
@@ -90,15 +62,16 @@ def _confusion(truth: NDArray, predicted: NDArray, weights: NDArray[np.float64])
 
 def _average(y_true: ArrayLike, y_pred: ArrayLike, average: Average, fp: float, fn: float) -> float:
     """tp / (tp + fp x false positives + fn x false negatives), averaged; 0 where that is 0/0."""
-    counts = _count(y_true, y_pred)
+    if average not in ("macro", "micro", "weighted"):
+        raise ValueError(f"average must be 'macro', 'micro' or 'weighted', got {average!r}")
+    truth, predicted = _check_decisions(y_true, y_pred)
+    counts = _confusion(truth, predicted, np.ones(len(truth)))
     if average == "micro":
         counts = _Counts(*(np.atleast_1d(part.sum()) for part in counts))
     values = _divide(counts.tp, counts.tp + fp * counts.fp + fn * counts.fn, 0.0)
     if average == "weighted":
         support = counts.tp + counts.fn
         return float(values @ support / support.sum()) if support.any() else 0.0
-    if average not in ("macro", "micro"):
-        raise ValueError(f"average must be 'macro', 'micro' or 'weighted', got {average!r}")
     return float(values.mean())
 
 
@@ -108,8 +81,8 @@ def f1(y_true: ArrayLike, y_pred: ArrayLike, average: Average = "macro") -> floa
     A class that is neither in the truth nor predicted scores 0, as in scikit-learn's default.
 
     Args:
-        y_true: 0/1, shape (N, K), or class numbers, shape (N,).
-        y_pred: Predictions of the same shape.
+        y_true: 0/1, shape (N, K).
+        y_pred: Decisions, 0/1, shape (N, K).
         average: ``"macro"``, the mean over classes; ``"micro"``, from the counts of all classes together;
             ``"weighted"``, the mean over classes weighted by their number of positive records.
 
@@ -144,21 +117,11 @@ def recall(y_true: ArrayLike, y_pred: ArrayLike, average: Average = "macro") -> 
     return _average(y_true, y_pred, average, 0.0, 1.0)
 
 
-def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """Share of the records whose one class is predicted.
+class BetaScores(NamedTuple):
+    """Macro averages of F_beta and G_beta."""
 
-    Args:
-        y_true: Class numbers, shape (N,).
-        y_pred: Predicted class numbers, shape (N,).
-
-    Raises:
-        ValueError: If the arrays are not 1-D and of one length, are empty, or not integers.
-
-    >>> accuracy([2, 0, 1, 1], [2, 1, 1, 1])
-    0.75
-    """
-    truth, predicted = _check_single_label(y_true, y_pred)
-    return float((truth == predicted).mean())
+    f_beta: float
+    g_beta: float
 
 
 def f_beta_g_beta(y_true: ArrayLike, y_pred: ArrayLike, beta: float = 2.0) -> BetaScores:
@@ -177,8 +140,8 @@ def f_beta_g_beta(y_true: ArrayLike, y_pred: ArrayLike, beta: float = 2.0) -> Be
         (F_beta, G_beta), each in [0, 1].
 
     Raises:
-        ValueError: If the shapes differ, values are not 0/1, `beta` is not positive, or nothing is true or
-            predicted at all.
+        ValueError: If the shapes differ, values are not 0/1, `beta` is not a positive number, or nothing is
+            true or predicted at all.
 
     Source:
         Strodthoff et al. (2021), PTB-XL benchmark, section III-B and Table III.
@@ -186,7 +149,7 @@ def f_beta_g_beta(y_true: ArrayLike, y_pred: ArrayLike, beta: float = 2.0) -> Be
     >>> f_beta_g_beta([[1, 0], [1, 1]], [[1, 0], [0, 1]])
     BetaScores(f_beta=0.8571428571428572, g_beta=0.75)
     """
-    truth, predicted = _check_multilabel(y_true, y_pred)
+    truth, predicted = _check_decisions(y_true, y_pred)
     _check_beta(beta)
     counts = _confusion(truth, predicted, _label_weights(truth))
     if not sum(part.sum() for part in counts):
@@ -196,8 +159,8 @@ def f_beta_g_beta(y_true: ArrayLike, y_pred: ArrayLike, beta: float = 2.0) -> Be
 
 
 def _check_beta(beta: float) -> None:
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, got {beta}")
+    if not (beta > 0 and beta * beta < np.inf):
+        raise ValueError(f"beta must be positive and its square finite, got {beta}")
 
 
 def _label_weights(truth: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -210,6 +173,9 @@ def _score(counts: _Counts, metric: str, beta: float, empty: float) -> NDArray[n
         return _divide(tp, tp + fp + beta * fn, empty)
     square = 1.0 if metric == "f1" else beta**2
     return _divide((1 + square) * tp, (1 + square) * tp + fp + square * fn, empty)
+
+
+# --- From scores to decisions
 
 
 def optimal_thresholds(
@@ -262,34 +228,192 @@ def optimal_thresholds(
     return np.where(truth.any(axis=0), thresholds, np.inf)
 
 
-def apply_thresholds(
-    y_score: ArrayLike, thresholds: ArrayLike, at_least_one: bool = False
-) -> NDArray[np.uint8]:
+def apply_thresholds(y_score: ArrayLike, thresholds: ArrayLike) -> NDArray[np.uint8]:
     """Predict each label whose score reaches its threshold.
 
     Args:
         y_score: Scores, shape (N, K).
         thresholds: One for all classes, or shape (K,).
-        at_least_one: Give a record that reaches no threshold the label with its highest score, as the
-            benchmark's published code does.
 
     Returns:
         0/1, shape (N, K).
 
     Raises:
-        ValueError: If `y_score` is not 2-D or holds NaN, or `thresholds` fits neither form.
+        ValueError: If `y_score` is not 2-D, `thresholds` fits neither form, or either holds NaN.
 
-    >>> apply_thresholds([[0.9, 0.1], [0.4, 0.2]], 0.5, at_least_one=True)
+    >>> apply_thresholds([[0.9, 0.1], [0.4, 0.2]], 0.5)
     array([[1, 0],
-           [1, 0]], dtype=uint8)
+           [0, 0]], dtype=uint8)
     """
-    score, limit = np.asarray(y_score), np.asarray(thresholds)
-    if score.ndim != 2 or limit.shape not in ((), score.shape[1:]):
+    score = as_array(y_score, "y_score")
+    limit = as_array([thresholds] if np.ndim(thresholds) == 0 else thresholds, "thresholds")
+    if score.ndim != 2 or (np.ndim(thresholds) and limit.shape != score.shape[1:]):
         raise ValueError(f"thresholds of shape {limit.shape} do not fit scores of shape {score.shape}")
-    if np.isnan(score).any():
-        raise ValueError(f"y_score holds {np.isnan(score).sum()} NaN")
-    predicted = (score >= limit).astype(np.uint8)
-    if at_least_one:
-        none = np.flatnonzero(~predicted.any(axis=1))
-        predicted[none, score[none].argmax(axis=1)] = 1
-    return predicted
+    for name, values in (("y_score", score), ("thresholds", limit)):
+        if np.isnan(values).any():
+            raise ValueError(f"{name} holds {np.isnan(values).sum()} NaN")
+    return (score >= limit).astype(np.uint8)
+
+
+# --- Scores judged at a threshold of 0.5
+
+
+def _at_half(y_true: ArrayLike, y_score: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    truth, score = check_scores(y_true, y_score)
+    low, high = float(score.min()), float(score.max())
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise ValueError(f"y_score must lie in [0, 1], not {low:g} to {high:g}; logits need a sigmoid first")
+    return truth, score >= 0.5
+
+
+def accuracy_at_half(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Share of all labels that are right when a score of at least 0.5 counts as positive.
+
+    Arguments and errors as for `micro_precision`.
+
+    Source:
+        PTB-XL benchmark (Strodthoff et al., 2021), Table V. The paper does not name its threshold.
+
+    >>> accuracy_at_half([[1], [0], [0], [1]], [[0.9], [0.6], [0.2], [0.5]])
+    0.75
+    """
+    truth, decided = _at_half(y_true, y_score)
+    return float((truth == decided).mean())
+
+
+def micro_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Share of all labels with a score of at least 0.5 that are right; 0 when there is no such label.
+
+    Args:
+        y_true: 0 and 1, shape (N, K).
+        y_score: Scores in [0, 1], shape (N, K).
+
+    Raises:
+        ValueError: If the shapes differ, or a score is NaN or outside [0, 1].
+
+    Source:
+        Lightweight ResNet-18 (Ahmed, 2025), Tables 3.1 and 4.1.
+
+    >>> micro_precision([[1, 0], [0, 1]], [[0.9, 0.6], [0.2, 0.5]])
+    0.6666666666666666
+    """
+    return precision(*_at_half(y_true, y_score), average="micro")
+
+
+def macro_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Mean over classes of the precision at a threshold of 0.5; a class that is never predicted scores 0.
+
+    Arguments and errors as for `micro_precision`.
+
+    >>> macro_precision([[1, 0], [0, 1]], [[0.9, 0.6], [0.2, 0.5]])
+    0.75
+    """
+    return precision(*_at_half(y_true, y_score), average="macro")
+
+
+def weighted_f1(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """F1 of each class at a threshold of 0.5, averaged with the classes' numbers of positives as weights.
+
+    Arguments and errors as for `micro_precision`.
+
+    Source:
+        MELEP (Nguyen et al., 2024), section 2.4.
+
+    >>> weighted_f1([[1, 0], [1, 1], [1, 0]], [[0.9, 0.1], [0.8, 0.2], [0.7, 0.1]])
+    0.75
+    """
+    return f1(*_at_half(y_true, y_score), average="weighted")
+
+
+# --- One class per record: the one with the highest score is predicted
+
+
+def _highest(y_true: ArrayLike, y_score: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    truth, scores = check_scores(y_true, y_score)
+    if not (truth.sum(axis=1) == 1).all():
+        raise ValueError("y_true must have exactly one 1 in each row: one class per record")
+    predicted = np.zeros_like(truth)
+    predicted[np.arange(len(truth)), scores.argmax(axis=1)] = True
+    return truth, predicted
+
+
+def single_label_f1(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Macro-F1 of the class with the highest score; of equal scores, the first class.
+
+    Args:
+        y_true: 0 and 1 with one 1 per row, shape (N, K).
+        y_score: Scores, shape (N, K).
+
+    Raises:
+        ValueError: If the shapes differ, a score is NaN, or a row of `y_true` has not exactly one 1.
+
+    >>> single_label_f1([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    0.6666666666666666
+    """
+    return f1(*_highest(y_true, y_score))
+
+
+def single_label_accuracy(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Share of records whose class has the highest score. Arguments and errors as for `single_label_f1`.
+
+    >>> single_label_accuracy([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    0.6666666666666666
+    """
+    truth, predicted = _highest(y_true, y_score)
+    return float((truth == predicted).all(axis=1).mean())
+
+
+# --- Predicted numbers, such as the age
+
+
+def _numbers(y_true: ArrayLike, y_score: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    truth, score = as_finite(y_true, "y_true"), as_finite(y_score, "y_score")
+    if truth.shape != score.shape or truth.ndim > 2 or truth.size == 0 or truth.size != len(truth):
+        raise ValueError(
+            "y_true and y_score must both have shape (records,) or (records, 1) and not be empty, "
+            f"got {truth.shape} and {score.shape}"
+        )
+    return truth.ravel(), score.ravel()
+
+
+def mae(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Mean absolute error, in the unit of the values.
+
+    Args:
+        y_true: True values, shape (N,) or (N, 1).
+        y_score: Predicted values, of the same shape.
+
+    Raises:
+        ValueError: If the shapes differ or a value is not finite.
+
+    Source:
+        PTB-XL benchmark (Strodthoff et al., 2021), Table IV.
+
+    >>> mae([50, 60], [53, 59])
+    2.0
+    """
+    truth, score = _numbers(y_true, y_score)
+    return float(np.abs(truth - score).mean())
+
+
+def r2(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Share of the variance of the truth that is explained: 1 is perfect, 0 as good as their mean.
+
+    It depends on the records: the same errors give a lower value where the truth varies less.
+
+    Arguments as for `mae`.
+
+    Raises:
+        ValueError: As `mae`, or if all true values are the same.
+
+    Source:
+        PTB-XL benchmark (Strodthoff et al., 2021), Table IV.
+
+    >>> r2([40, 50, 60], [41, 50, 59])
+    0.99
+    """
+    truth, score = _numbers(y_true, y_score)
+    total = ((truth - truth.mean()) ** 2).sum()
+    if np.ptp(truth) == 0 or total == 0:
+        raise ValueError("all true values are the same: r2 compares with their variance, which is 0")
+    return float(1 - ((truth - score) ** 2).sum() / total)

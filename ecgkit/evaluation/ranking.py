@@ -5,58 +5,17 @@ K classes, higher means more likely. Scores may be probabilities or logits; only
 cares about their scale.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
-from scipy.stats import rankdata
 
-__all__ = [
-    "FmaxResult",
-    "check_scores",
-    "class_aucs",
-    "fmax",
-    "fmax_with_threshold",
-    "macro_auc",
-    "micro_auc",
-]
+from ecgkit.evaluation.arrays import as_array, check_scores
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
-class FmaxResult(NamedTuple):
-    """The best sample-centric F1 and where it is reached."""
-
-    fmax: float
-    threshold: float  # a label counts as predicted where its score >= threshold
-    precision: float
-    recall: float
-
-
-def check_scores(y_true: ArrayLike, y_score: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-    """Check a pair of truth and scores, and return them as arrays (bool and floating), both (N, K).
-
-    Raises:
-        ValueError: If the arrays are not 2-D and of one shape, are empty, hold NaN, or if the truth holds
-            anything but 0 and 1.
-    """
-    truth, score = np.asarray(y_true), np.asarray(y_score)
-    if truth.ndim != 2 or truth.shape != score.shape:
-        raise ValueError(
-            "y_true and y_score must both have shape (records, classes), "
-            f"got {truth.shape} and {score.shape}; a single column is y[:, None]"
-        )
-    if truth.size == 0:
-        raise ValueError(f"y_true is empty: its shape is {truth.shape}")
-    if truth.dtype != np.bool_:
-        if not ((truth == 0) | (truth == 1)).all():
-            raise ValueError("y_true must hold only 0 and 1")
-        truth = truth.astype(np.bool_)
-    if not np.issubdtype(score.dtype, np.floating):
-        score = score.astype(np.float64)
-    if np.isnan(score).any():
-        rows, columns = np.nonzero(np.isnan(score))
-        raise ValueError(f"y_score holds {len(rows)} NaN, the first for record {rows[0]}, class {columns[0]}")
-    return truth, score
+__all__ = ["FmaxResult", "class_aucs", "fmax", "fmax_with_threshold", "macro_auc", "micro_auc"]
 
 
 def class_aucs(y_true: ArrayLike, y_score: ArrayLike) -> NDArray[np.float64]:
@@ -72,29 +31,35 @@ def class_aucs(y_true: ArrayLike, y_score: ArrayLike) -> NDArray[np.float64]:
         Shape (K,), in [0, 1]; NaN for a class whose records are all positive or all negative.
 
     Raises:
-        ValueError: As `check_scores`.
+        ValueError: If the arrays are not 2-D and of one shape, are empty, a score is NaN, or the truth holds
+            anything but 0 and 1.
 
     >>> class_aucs([[1, 0], [0, 0], [1, 0]], [[0.9, 0.1], [0.4, 0.2], [0.4, 0.3]])
     array([0.75,  nan])
     """
     truth, score = check_scores(y_true, y_score)
     positives = truth.sum(axis=0)
-    negatives = len(truth) - positives
-    rank_sums = (rankdata(score, axis=0) * truth).sum(axis=0)
-    pairs = positives * negatives
-    wins = rank_sums - positives * (positives + 1) / 2
+    pairs = positives * (len(truth) - positives)
+    wins = _rank_sums(truth, score) - positives * (positives + 1) / 2
     return np.divide(wins, pairs, out=np.full(truth.shape[1], np.nan), where=pairs > 0)
 
 
-def macro_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
-    """Mean of `class_aucs` over the classes that have both positive and negative records.
+def _rank_sums(truth: NDArray[np.bool_], score: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum of the ranks (1 to N, tied scores share their mean rank) of each class's positives, shape (K,)."""
+    sums = np.zeros(truth.shape[1])
+    for k, column in enumerate(score.T):
+        rising = np.sort(column)
+        positive = column[truth[:, k]]
+        below, up_to = (np.searchsorted(rising, positive, side) for side in ("left", "right"))
+        sums[k] = (below.sum() + up_to.sum() + len(positive)) / 2  # ranks below + 1 ... up_to, their mean
+    return sums
 
-    Args:
-        y_true: 0/1, shape (N, K).
-        y_score: Scores, shape (N, K).
+
+def macro_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Mean of `class_aucs`, whose arguments it takes, over the classes with positive and negative records.
 
     Raises:
-        ValueError: As `check_scores`, and if no class has both outcomes.
+        ValueError: As `class_aucs`, and if no class has both outcomes.
 
     Source:
         Strodthoff et al. (2021), PTB-XL benchmark, section II-C a).
@@ -109,14 +74,10 @@ def macro_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
 
 
 def micro_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
-    """AUC of all (record, class) pairs taken as one class.
-
-    Args:
-        y_true: 0/1, shape (N, K).
-        y_score: Scores, shape (N, K).
+    """AUC of all (record, class) pairs taken as one class. Arguments as for `class_aucs`.
 
     Raises:
-        ValueError: As `check_scores`, and if all entries of `y_true` are equal.
+        ValueError: As `class_aucs`, and if all entries of `y_true` are equal.
 
     >>> micro_auc([[1, 0], [0, 1]], [[0.9, 0.1], [0.4, 0.2]])
     0.75
@@ -126,6 +87,44 @@ def micro_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     if np.isnan(auc):
         raise ValueError("y_true holds only one outcome, so there is no AUC")
     return float(auc)
+
+
+class FmaxResult(NamedTuple):
+    """The best sample-centric F1 and where it is reached."""
+
+    fmax: float
+    threshold: float  # a label counts as predicted where its score >= threshold
+    precision: float
+    recall: float
+
+
+def fmax(y_true: ArrayLike, y_score: ArrayLike, thresholds: ArrayLike | None = None) -> float:
+    """Fmax, the highest sample-centric F1 over one threshold common to all classes.
+
+    At each threshold, precision is averaged over the records with at least one predicted label (0 where there
+    is no such record), and recall over the records with at least one true label. F1 is the harmonic mean of
+    the two averages. The benchmark drops records without labels beforehand; here they are kept in precision
+    (any label predicted for them is wrong) and left out of recall, which is 0/0 for them.
+
+    Args:
+        y_true: 0/1, shape (N, K).
+        y_score: Scores, shape (N, K).
+        thresholds: Thresholds to try; a label counts as predicted where its score >= threshold. None tries
+            every distinct score, which gives the exact maximum. A fixed grid gives at most that.
+
+    Returns:
+        Fmax in [0, 1].
+
+    Raises:
+        ValueError: As `class_aucs`, and if no record has a label or `thresholds` is empty or holds NaN.
+
+    Source:
+        Strodthoff et al. (2021), PTB-XL benchmark, Eqs. (1)-(2).
+
+    >>> fmax([[1, 0], [0, 1]], [[0.9, 0.1], [0.4, 0.6]])
+    1.0
+    """
+    return fmax_with_threshold(y_true, y_score, thresholds).fmax
 
 
 def fmax_with_threshold(
@@ -149,35 +148,6 @@ def fmax_with_threshold(
     )
 
 
-def fmax(y_true: ArrayLike, y_score: ArrayLike, thresholds: ArrayLike | None = None) -> float:
-    """Fmax, the highest sample-centric F1 over one threshold common to all classes.
-
-    At each threshold, precision is averaged over the records with at least one predicted label (0 where there
-    is no such record), and recall over the records with at least one true label. F1 is the harmonic mean of
-    the two averages. The benchmark drops records without labels beforehand; here they are kept in precision
-    (any label predicted for them is wrong) and left out of recall, which is 0/0 for them.
-
-    Args:
-        y_true: 0/1, shape (N, K).
-        y_score: Scores, shape (N, K).
-        thresholds: Thresholds to try; a label counts as predicted where its score >= threshold. None tries
-            every distinct score, which gives the exact maximum. A fixed grid gives at most that.
-
-    Returns:
-        Fmax in [0, 1].
-
-    Raises:
-        ValueError: As `check_scores`, and if no record has a label or `thresholds` is empty or holds NaN.
-
-    Source:
-        Strodthoff et al. (2021), PTB-XL benchmark, Eqs. (1)-(2).
-
-    >>> fmax([[1, 0], [0, 1]], [[0.9, 0.1], [0.4, 0.6]])
-    1.0
-    """
-    return fmax_with_threshold(y_true, y_score, thresholds).fmax
-
-
 class FmaxSums(NamedTuple):
     """What each record adds to the sums behind precision and recall when the threshold falls to the next one.
 
@@ -185,9 +155,9 @@ class FmaxSums(NamedTuple):
     """
 
     thresholds: NDArray[Any]  # (U,) falling
-    predicted: csr_array  # 1 where the record gets its first predicted label
-    precision: csr_array  # change of the record's precision
-    recall: csr_array  # change of the record's recall
+    predicted: "csr_array"  # 1 where the record gets its first predicted label
+    precision: "csr_array"  # change of the record's precision
+    recall: "csr_array"  # change of the record's recall
     labelled: NDArray[np.bool_]  # (N,) records with at least one true label
 
 
@@ -205,6 +175,8 @@ def fmax_sums(truth: NDArray[np.bool_], score: NDArray[Any], thresholds: ArrayLi
     Without thresholds, those are tried that are the score of a true label: at any other score, lowering the
     threshold adds wrong predictions only, and F1 cannot rise. That keeps the maximum exact.
     """
+    from scipy.sparse import csr_array
+
     n, k = truth.shape
     n_labels = truth.sum(axis=1)
     if not n_labels.any():
@@ -212,7 +184,8 @@ def fmax_sums(truth: NDArray[np.bool_], score: NDArray[Any], thresholds: ArrayLi
     if thresholds is None:
         levels = np.unique(score[truth])[::-1]
     else:
-        levels = np.unique(np.asarray(thresholds, dtype=np.float64))[::-1]
+        given = as_array([thresholds] if np.ndim(thresholds) == 0 else thresholds, "thresholds")
+        levels = np.unique(given.astype(np.float64))[::-1]
         if levels.size == 0 or np.isnan(levels).any():
             raise ValueError("thresholds must hold at least one number and no NaN")
     # Within each record, classes in falling order of score: precision after 1, 2, ... K predictions.
@@ -225,7 +198,7 @@ def fmax_sums(truth: NDArray[np.bool_], score: NDArray[Any], thresholds: ArrayLi
     record = np.repeat(np.arange(n), k).reshape(n, k)
     reached = level < len(levels)
 
-    def matrix(amount: NDArray[Any], where: NDArray[np.bool_]) -> csr_array:
+    def matrix(amount: NDArray[Any], where: NDArray[np.bool_]) -> "csr_array":
         where = where & reached
         return csr_array((amount[where], (level[where], record[where])), shape=(len(levels), n))
 

@@ -4,14 +4,19 @@ Each of E1 to E18 is the same network built from another `Design`; `DESIGNS` say
 from the baseline E1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecgkit.models.heads import AveragePool, Classifier
+from ecgkit.models.blocks import conv, conv_bn, he_initial
+from ecgkit.models.heads import AveragePool, Classifier, check_sizes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["DESIGNS", "Design", "LightResNet18", "metadata_features"]
 
@@ -26,7 +31,8 @@ class Design:
     """What can be changed in the network; the defaults are the baseline, E1.
 
     Raises:
-        ValueError: If a width is below 1, or below 16 with `se`, or there are not four widths and counts.
+        ValueError: If there are not four widths and counts, one of the numbers is not a whole number of 1 or
+            more, a width is below 16 with `se`, or a switch is neither True nor False.
     """
 
     widths: tuple[int, int, int, int] = (64, 128, 256, 512)  # channels of the four stages
@@ -40,10 +46,15 @@ class Design:
     separable: bool = False  # convolutions in blocks: first along time, then across channels
 
     def __post_init__(self) -> None:
-        if len(self.widths) != 4 or len(self.blocks) != 4 or min(*self.widths, *self.blocks) < 1:
-            raise ValueError(
-                f"widths {self.widths} and blocks {self.blocks}: give four of each, every one at least 1"
-            )
+        for name in ("widths", "blocks"):
+            counts = getattr(self, name)
+            if not isinstance(counts, Sequence) or isinstance(counts, str) or len(counts) != 4:
+                raise ValueError(f"{name} are {counts!r}; give four, one for each stage")
+            check_sizes(4096, **{f"{name}[{stage}]": count for stage, count in enumerate(counts)})
+        check_sizes(4096, stem_kernel=self.stem_kernel, metadata_units=self.metadata_units)
+        for name in ("se", "bn1", "bn2", "conv2", "separable"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; choose True or False")
         if self.se and min(self.widths) < REDUCTION:
             raise ValueError(
                 f"widths {self.widths}: squeeze-and-excitation needs {REDUCTION} channels; else set se=False"
@@ -96,9 +107,8 @@ class SqueezeExcite(nn.Module):
 def _convolution(channels: int, width: int, stride: int, separable: bool) -> nn.Module:
     """One convolution along time, or two: each channel by itself, then all channels at each moment."""
     if not separable:
-        return nn.Conv1d(channels, width, KERNEL, stride, padding=3, bias=False)
-    along = nn.Conv1d(channels, channels, KERNEL, stride, padding=3, groups=channels, bias=False)
-    return nn.Sequential(along, nn.Conv1d(channels, width, 1, bias=False))
+        return conv(channels, width, KERNEL, stride)
+    return nn.Sequential(conv(channels, channels, KERNEL, stride, groups=channels), conv(channels, width, 1))
 
 
 class Block(nn.Module):
@@ -115,8 +125,7 @@ class Block(nn.Module):
         self.se = SqueezeExcite(width) if design.se else None
         self.shortcut: nn.Module | None = None
         if stride != 1 or channels != width:
-            fit = nn.Conv1d(channels, width, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(fit, nn.BatchNorm1d(width))
+            self.shortcut = nn.Sequential(*conv_bn(channels, width, 1, stride))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(x)
@@ -141,7 +150,7 @@ class MetadataHead(nn.Module):
     def forward(self, features: Tensor, metadata: Tensor | None = None) -> Tensor:
         if metadata is None:
             metadata = features.new_zeros(features.shape[0], 3)
-        return self.classify(torch.cat([self.pool(features), self.metadata(metadata)], dim=1))
+        return self.classify(torch.cat([self.pool(features), self.metadata(metadata.to(features))], dim=1))
 
 
 class LightResNet18(Classifier):
@@ -168,6 +177,7 @@ class LightResNet18(Classifier):
     """
 
     def __init__(self, leads: int, classes: int, design: Design) -> None:
+        check_sizes(leads=leads, classes=classes)
         channels = 64
         body = nn.Sequential()
         stem = nn.Conv1d(leads, channels, design.stem_kernel, stride=2, padding=7, bias=False)
@@ -179,16 +189,20 @@ class LightResNet18(Classifier):
                 blocks.append(Block(channels, width, 2 if stage and not block else 1, design))
                 channels = width
             body.add_module(f"stage{stage + 1}", blocks)
-        for module in body.modules():
-            if isinstance(module, nn.Conv1d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        he_initial(body, "fan_out")
         super().__init__(body, MetadataHead(channels, design.metadata_units, classes))
 
     def forward(self, x: Tensor, metadata: Tensor | None = None) -> Tensor:
+        self._check(x)
+        if metadata is not None and metadata.shape != (x.shape[0], 3):
+            shape = tuple(metadata.shape)
+            raise ValueError(
+                f"metadata has the shape {shape}; three numbers for each of {x.shape[0]} records"
+            )
         return self.head(self.body(x), metadata)
 
 
-def metadata_features(meta: pd.DataFrame) -> Tensor:
+def metadata_features(meta: "pd.DataFrame") -> Tensor:
     """Age and sex as three numbers: (age in years - 60) / 20, female, male.
 
     An unknown sex is neither: 0 and 0. An unknown age is 0, the age of 60 years that is about the mean of
@@ -205,10 +219,23 @@ def metadata_features(meta: pd.DataFrame) -> Tensor:
     Returns:
         Shape (N, 3), float32.
 
+    Raises:
+        ValueError: If a column is missing, or an age is no finite number.
+
+    >>> import pandas as pd
     >>> metadata_features(pd.DataFrame({"age": [80.0, None], "sex": ["female", "unknown"]})).tolist()
     [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    age = (pd.to_numeric(meta["age"]) - MEAN_AGE) / AGE_SCALE
-    columns = [age.fillna(0.0), meta["sex"] == "female", meta["sex"] == "male"]
-    values = [torch.tensor(column.fillna(False).to_numpy(dtype="float32")) for column in columns]
-    return torch.stack(values, dim=1)
+    import pandas as pd
+
+    if absent := [name for name in ("age", "sex") if name not in meta]:
+        raise ValueError(f"the metadata have no column {absent[0]!r}; columns age and sex are wanted")
+    try:
+        age = pd.to_numeric(meta["age"]).to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"an age is no number of years: {error}") from error
+    if np.isinf(age).any():
+        raise ValueError("an age is infinite; where it is unknown, leave it missing")
+    sex = meta["sex"].astype(object)
+    columns = [np.nan_to_num((age - MEAN_AGE) / AGE_SCALE), sex.eq("female"), sex.eq("male")]
+    return torch.from_numpy(np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1))

@@ -4,14 +4,27 @@ Records are arrays of shape (leads, samples) in mV; batches have the shape (batc
 cut with torch and have a module of their own, `ecgkit.signals.windows`: reading records does not load torch.
 """
 
-from ecgkit.signals.filters import bandpass
+from ecgkit.signals.filters import bandpass, resample, resample_cubic
 from ecgkit.signals.header import Header, SignalLine, parse_header, read_header
-from ecgkit.signals.leads import normalise_lead, standard_order
-from ecgkit.signals.patient import age_from_text, codes_from_text, comment_fields, sex_from_text
 from ecgkit.signals.plot import alt_text, plot_ecg, plot_leads
-from ecgkit.signals.read import read_digital, read_record
-from ecgkit.signals.record import STANDARD_LEADS, Record
-from ecgkit.signals.resampling import resample, resample_cubic
+from ecgkit.signals.read import (
+    calibration,
+    lead_order,
+    read_digital,
+    read_millivolts,
+    read_record,
+    to_millivolts,
+)
+from ecgkit.signals.record import (
+    STANDARD_LEADS,
+    Record,
+    age_from_text,
+    codes_from_text,
+    comment_fields,
+    normalise_lead,
+    sex_from_text,
+    standard_order,
+)
 
 __all__ = [
     "STANDARD_LEADS",
@@ -21,17 +34,21 @@ __all__ = [
     "age_from_text",
     "alt_text",
     "bandpass",
+    "calibration",
     "codes_from_text",
     "comment_fields",
+    "lead_order",
     "normalise_lead",
     "parse_header",
     "plot_ecg",
     "plot_leads",
     "read_digital",
     "read_header",
+    "read_millivolts",
     "read_record",
     "resample",
     "resample_cubic",
     "sex_from_text",
     "standard_order",
+    "to_millivolts",
 ]

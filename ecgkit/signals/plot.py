@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -144,11 +145,16 @@ def _section(
     signal_mv: np.ndarray, sampling_rate_hz: float, leads: Sequence[str], start_s: float, duration_s: float
 ) -> tuple[np.ndarray, int, int]:
     """The signal, and the first and last sample (exclusive) to show."""
+    if not 0 < sampling_rate_hz < math.inf or not math.isfinite(start_s) or not duration_s > 0:
+        raise ValueError(
+            f"sampling_rate_hz is {sampling_rate_hz}, start_s {start_s}, duration_s {duration_s}; give a "
+            "positive rate and duration"
+        )
     signal = np.asarray(signal_mv, dtype=np.float64)
     if signal.ndim != 2 or signal.shape[0] != len(leads) or not len(leads):
         raise ValueError(f"signal_mv has the shape {signal.shape}; ({len(leads)} leads, samples) is wanted")
     first = round(start_s * sampling_rate_hz)
-    last = min(signal.shape[1], first + round(duration_s * sampling_rate_hz))
+    last = min(signal.shape[1], first + round(min(duration_s * sampling_rate_hz, signal.shape[1])))
     if first < 0 or last - first < 4:
         raise ValueError(f"nothing to show from {start_s:g} s on; the record has {signal.shape[1]} samples")
     if not np.isfinite(signal).all():
@@ -211,7 +217,7 @@ def _draw(
     axes.axis("off")
     _grid(axes, width, height)
     if highlight is not None:
-        _shade(axes, signal.shape, sampling_rate_hz, pieces, highlight, baselines, room)
+        _shade(axes, sampling_rate_hz, pieces, _checked_highlight(highlight, signal.shape), baselines, room)
     for row in sorted({piece.row for piece in pieces}):
         x = np.array([-11, -9, -9, -4, -4, -2])
         pulse = np.array([0, 0, 10, 10, 0, 0])
@@ -257,33 +263,45 @@ def _grid(axes: Axes, width: float, height: float) -> None:
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=line_width, zorder=1))
 
 
+def _checked_highlight(
+    highlight: Sequence[tuple[float, float]] | np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Saliency from 0 to 1, shape (leads, samples), or the stretches of time, shape (stretches, 2)."""
+    wanted = f"pairs (start, end) in seconds, or saliency of shape {shape[1:]} or {shape}, is wanted"
+    try:
+        values = np.asarray(highlight, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor that requires a gradient
+        raise ValueError(f"highlight holds no plain numbers; {wanted}") from None
+    if values.shape in (shape, shape[1:]):
+        saliency = np.broadcast_to(np.clip(np.nan_to_num(values), 0, None), shape)
+        return saliency / max(saliency.max(), 1e-12)
+    values = values.reshape(-1, 2) if values.size == 0 else values
+    if values.ndim != 2 or values.shape[1] != 2 or np.isnan(values).any():
+        raise ValueError(f"highlight has the shape {values.shape}; {wanted}")
+    return values
+
+
 def _shade(
     axes: Axes,
-    shape: tuple[int, ...],
     sampling_rate_hz: float,
     pieces: Sequence[_Piece],
-    highlight: Sequence[tuple[float, float]] | np.ndarray,
+    highlight: np.ndarray,
     baselines: Sequence[float],
     room: Sequence[tuple[float, float]],
 ) -> None:
-    """Colour the stretches of `highlight` behind the traces."""
+    """Colour the stretches or the saliency of `_checked_highlight` behind the traces."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
     from matplotlib.patches import Rectangle
 
-    if isinstance(highlight, np.ndarray):
-        if highlight.shape not in (shape, shape[1:]):
-            raise ValueError(f"highlight has the shape {highlight.shape}; {shape[1:]} or {shape} is wanted")
-        saliency = np.broadcast_to(np.clip(np.nan_to_num(highlight.astype(np.float64)), 0, None), shape)
-        saliency = saliency / max(saliency.max(), 1e-12)
-        colour = to_rgb(_HIGHLIGHT)
-        colours = LinearSegmentedColormap.from_list("saliency", [(*colour, 0.0), (*colour, 0.6)])
+    colour = to_rgb(_HIGHLIGHT)
+    colours = LinearSegmentedColormap.from_list("saliency", [(*colour, 0.0), (*colour, 0.6)])
     for piece in pieces:
         below, above = room[piece.row]
         bottom = baselines[piece.row] - below
-        if isinstance(highlight, np.ndarray):
+        if highlight.shape[1] != 2:
             right = piece.left_mm + (piece.stop - piece.start) / sampling_rate_hz * MM_PER_S
             axes.imshow(
-                saliency[piece.lead : piece.lead + 1, piece.start : piece.stop],
+                highlight[piece.lead : piece.lead + 1, piece.start : piece.stop],
                 extent=(piece.left_mm, right, bottom, bottom + below + above),
                 cmap=colours,
                 vmin=0,
@@ -293,7 +311,7 @@ def _shade(
                 zorder=2,
             )
             continue
-        for start_s, end_s in highlight:
+        for start_s, end_s in highlight.tolist():
             start = max(start_s, piece.start / sampling_rate_hz)
             end = min(end_s, piece.stop / sampling_rate_hz)
             if end > start:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 __all__ = ["STATISTICS", "wavelet_features"]
 
+_LEVEL = 5
 STATISTICS = (
     "entropy",
     "percentile_5",
@@ -21,19 +22,20 @@ STATISTICS = (
 )
 
 
-def wavelet_features(signals: NDArray, wavelet: str = "db4", level: int = 5) -> NDArray[np.float32]:
+def wavelet_features(signals: NDArray, wavelet: str = "db4") -> NDArray[np.float32]:
     """Twelve statistics of every band of a discrete wavelet transform, lead by lead.
 
     Args:
         signals: Amplitudes in mV, shape (N, leads, T).
         wavelet: Name in PyWavelets. The paper says db4, its published code uses db6.
-        level: Number of times the low band is split; there are ``level + 1`` bands.
 
     Returns:
-        Features, shape (N, leads * (level + 1) * 12), ordered by lead, band (coarsest first), statistic.
+        Features, shape (N, leads * 6 * 12), ordered by lead, band (coarsest first), statistic. The low band
+        is split five times.
 
     Raises:
-        ValueError: If `signals` is not 3-D.
+        ValueError: If `signals` is not 3-D, holds values that are not finite, or PyWavelets knows no such
+            wavelet.
 
     Source:
         PTB-XL benchmark (Strodthoff et al., 2021), Appendix I. "Entropy" is not defined there; here it is
@@ -46,7 +48,11 @@ def wavelet_features(signals: NDArray, wavelet: str = "db4", level: int = 5) -> 
 
     if signals.ndim != 3:
         raise ValueError(f"signals have the shape {signals.shape}; (N, leads, T) is wanted")
-    bands = pywt.wavedec(np.asarray(signals, np.float64), wavelet, level=level, axis=-1)
+    if not np.isfinite(signals).all():
+        raise ValueError(
+            "signals hold values that are not finite; interpolate them, or leave such records out"
+        )
+    bands = pywt.wavedec(np.asarray(signals, np.float64), wavelet, level=_LEVEL, axis=-1)
     features = np.stack([_statistics(band) for band in bands], axis=2)  # (N, leads, bands, 12)
     return features.reshape(len(signals), -1).astype(np.float32)
 

@@ -25,7 +25,8 @@ def random_windows(
         Windows of the same type on the same device, shape (B, leads, window).
 
     Raises:
-        ValueError: If `signals` is not 3-D or `window` is not between 1 and T.
+        ValueError: If `signals` is not 3-D, `window` is not between 1 and T, or `lengths` is not one per
+            record.
 
     Source:
         PTB-XL benchmark, Appendix I: 2.5 s drawn at random from the record.
@@ -39,13 +40,19 @@ def random_windows(
     batch, _, samples = signals.shape
     if not 1 <= window <= samples:
         raise ValueError(f"window is {window}; choose 1 to {samples}, the samples of the records")
-    draw = torch.rand(batch, generator=generator, dtype=torch.float64, device=generator.device)
-    draw = draw.to(signals.device, non_blocking=True)
+    if lengths is not None and lengths.shape != (batch,):
+        raise ValueError(f"lengths has the shape {tuple(lengths.shape)}; ({batch},) is wanted")
+    kind = torch.float32 if generator.device.type == "mps" else torch.float64
+    draw = torch.rand(batch, generator=generator, dtype=kind, device=generator.device)
+    # Apple's GPUs have no float64: for them, the starts are worked out on the CPU.
+    device = torch.device("cpu") if signals.device.type == "mps" else signals.device
+    draw = draw.to(device, non_blocking=device.type == "cuda").double()
     if lengths is None:
         starts = (draw * (samples - window + 1)).long()
     else:
-        last = (lengths.to(signals.device).clamp(max=samples) - window).clamp(min=0)
+        last = (lengths.to(device).clamp(max=samples) - window).clamp(min=0)
         starts = (draw * (last + 1)).long()
+    starts = starts.to(signals.device)
     views = signals.unfold(2, window, 1)  # (B, leads, T - window + 1, window), no copy
     return views[torch.arange(batch, device=signals.device), :, starts]  # (B, leads, window)
 
@@ -88,7 +95,7 @@ def aggregate(window_scores: Tensor, how: Literal["max", "mean"] = "max") -> Ten
         Shape (B, classes).
 
     Raises:
-        ValueError: If `how` is neither, or `window_scores` is not 3-D.
+        ValueError: If `how` is neither, or `window_scores` is not 3-D or has no windows.
 
     Source:
         PTB-XL benchmark, Appendix I: element-wise maximum, mean for age and sex.
@@ -96,7 +103,7 @@ def aggregate(window_scores: Tensor, how: Literal["max", "mean"] = "max") -> Ten
     >>> aggregate(torch.tensor([[[0.1, 0.9], [0.3, 0.5]]])).tolist()
     [[0.30000001192092896, 0.8999999761581421]]
     """
-    if window_scores.ndim != 3:
+    if window_scores.ndim != 3 or window_scores.shape[1] == 0:
         raise ValueError(
             f"scores have the shape {tuple(window_scores.shape)}; (B, windows, classes) is wanted"
         )

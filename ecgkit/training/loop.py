@@ -1,59 +1,44 @@
-"""The training loop: random windows, a loss, AdamW, a one-cycle schedule.
+"""The training loop. Every training of the package is steps and a schedule for it.
 
-Everything random in an epoch follows from the seed and the number of the epoch, so a run that was stopped and
-goes on from its checkpoint takes the same steps as one that was not.
+A method says what one epoch does (`plain_epoch` is the simplest) and how to look at the validation records;
+`run_epochs` does the rest: seeds, the check of the loss, times, patience, checkpoints. Everything random in
+an epoch follows from the seed and the number of the epoch, so a training that was stopped and goes on from
+its checkpoint takes the same steps as one that was not.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ecgkit.evaluation import macro_auc, mae
 from ecgkit.signals.windows import random_windows
-from ecgkit.training.checkpoint import load_checkpoint, save_checkpoint
+from ecgkit.training.checkpoint import Checkpoint, Stateful, data_digest, network_digest
 from ecgkit.training.data import DeviceData, Scaler
-from ecgkit.training.predict import predict, window_samples
+from ecgkit.training.predict import window_samples
 
-__all__ = ["TrainConfig", "Training", "batches", "epoch_seed", "one_cycle", "train_classifier"]
+__all__ = [
+    "Learner",
+    "Training",
+    "Watcher",
+    "batches",
+    "epoch_seed",
+    "plain_epoch",
+    "require_alike",
+    "run_epochs",
+    "training_checkpoint",
+]
 
-
-_LOSSES: dict[str, Callable[..., Tensor]] = {"bce": F.binary_cross_entropy_with_logits, "mse": F.mse_loss}
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train. The defaults are the PTB-XL benchmark's for convolutional networks."""
-
-    epochs: int = 50
-    batch_size: int = 128
-    window_s: float = 2.5  # length of training and evaluation windows
-    max_lr: float = 1e-2  # peak of the one-cycle schedule
-    weight_decay: float = 1e-2
-    clip_norm: float | None = None  # largest norm of the gradient; None leaves it alone
-    bf16: bool = False  # forward pass in bfloat16 where that is safe
-    validate_every: int = 5  # epochs between looks at the validation fold
-    patience: int | None = None  # stop after so many looks without a better validation macro AUC
-
-    loss: Literal["bce", "mse"] = "bce"  # binary cross-entropy for labels, squared error for a number
-    aggregate: Literal["max", "mean"] = "max"  # of the windows of a record
-
-    def __post_init__(self) -> None:
-        if self.loss not in _LOSSES:
-            raise ValueError(f"loss is {self.loss!r}; choose one of {', '.join(_LOSSES)}")
-        if self.loss == "mse" and self.patience is not None:
-            raise ValueError("patience looks at the macro AUC, which a regression (loss 'mse') does not have")
-        if min(self.epochs, self.batch_size, self.validate_every) < 1:
-            raise ValueError("epochs, batch_size and validate_every must be at least 1")
-        if min(self.window_s, self.max_lr) <= 0:
-            raise ValueError("window_s and max_lr must be above 0")
+_EXPLODED = 100.0  # times the loss of a network that knows nothing: no training comes back from there,
+_USELESS = 10.0  # and none that ends here has learned anything
+OnEpoch = Callable[[dict[str, float]], None]
 
 
 @dataclass
@@ -66,22 +51,101 @@ class Training:
     best_auc: float = -1.0  # best validation macro AUC so far, where `patience` asks for it
     best_epoch: int = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        return dict(vars(self))
 
-def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> Any:
-    """Learning rate up to that of the optimizer over the first 30 % of `steps`, then down to almost nothing;
-    momentum the other way round. Each parameter group has its own peak.
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Take over what `state_dict` returned."""
+        vars(self).update(state_dict)
 
-    Source:
-        Smith, "A disciplined approach to neural network hyper-parameters" (2018), with fastai's defaults.
+
+@dataclass
+class Learner:
+    """A network in training, and what its steps need.
+
+    Attributes:
+        model: (B, leads, T) -> (B, K) logits, on the device of the data.
+        data: Training records.
+        scaler: From `fit_scaler` on them.
+        optimizer: Of the model's weights.
+        batch_size: Records of a step.
+        window_s: Length of a random window of each record, at most the record, in seconds.
+        bf16: Whether the forward pass is in bfloat16 where that is safe.
+        clip_norm: Largest norm of the gradient; None leaves it alone and infinity only measures it.
+        schedule: Of the learning rate; it moves on with every update. None: the rate stays.
+        done: What the training has left behind so far.
+        generator: A new one in every epoch, for the order of the records and for their windows.
     """
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=[group["lr"] for group in optimizer.param_groups],
-        total_steps=steps,
-        pct_start=0.3,
-        div_factor=25,
-        final_div_factor=1e4,
-    )
+
+    model: nn.Module
+    data: DeviceData
+    scaler: Scaler
+    optimizer: torch.optim.Optimizer
+    batch_size: int
+    window_s: float
+    bf16: bool = False
+    clip_norm: float | None = None
+    schedule: Any = None
+    done: Training = field(default_factory=Training)
+    generator: torch.Generator = field(default_factory=torch.Generator)
+
+    def shuffled(self) -> Tensor:
+        """The rows of all records in random order."""
+        return torch.randperm(len(self.data), generator=self.generator).to(self.data.device)
+
+    def windows(self, rows: Tensor) -> Tensor:
+        """A random, standardised window of each of some records, shape (B, leads, window)."""
+        data, window = self.data, window_samples(self.window_s, self.data)
+        lengths = None if data.lengths is None else data.lengths[rows]
+        cut = random_windows(data.signals[rows], window, self.generator, lengths)
+        return self.scaler(cut, data.mv_per_unit)
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """What the network says of a random window of some records, float32, shape (B, K).
+
+        Raises:
+            ValueError: If the network has another number of outputs than the data have labels.
+        """
+        x, data = self.windows(rows), self.data
+        with torch.autocast(data.device.type, torch.bfloat16, enabled=self.bf16):
+            logits: Tensor = self.model(x) if data.metadata is None else self.model(x, data.metadata[rows])
+        if logits.shape != (wanted := (len(rows), data.labels.shape[1])):
+            raise ValueError(f"the network gives outputs {tuple(logits.shape)}; the labels are {wanted}")
+        return logits.float()
+
+    def update(self, loss: Tensor, samples: int) -> Tensor | None:
+        """One step of the optimiser. Returns the norm of the gradient where `clip_norm` asks for it."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = None
+        if self.clip_norm is not None:
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        self.done.samples_backprop += samples
+        return norm
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the time inside to a phase; a GPU is waited for at both ends."""
+        begin = self._now()
+        yield
+        self.done.seconds[phase] += self._now() - begin
+
+    def _now(self) -> float:
+        if self.data.device.type == "cuda":
+            torch.cuda.synchronize(self.data.device)
+        return time.perf_counter()
+
+
+class Watcher(Stateful, Protocol):
+    """Looks at the network at the end of every epoch; what it saw is part of the checkpoint."""
+
+    def look(self, model: Any) -> None:
+        """Look at the network as it stands."""
+        ...
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -95,150 +159,171 @@ def batches(order: Tensor, size: int) -> list[Tensor]:
     return pieces[:-1] if len(pieces) > 1 and len(pieces[-1]) == 1 else pieces
 
 
-def _train_epoch(
-    model: nn.Module,
-    data: DeviceData,
-    scaler: Scaler,
-    config: TrainConfig,
-    optimizer: torch.optim.Optimizer,
-    schedule: Any,
+def plain_epoch(learner: Learner, loss_of: Callable[[Tensor, Tensor], Tensor]) -> dict[str, float]:
+    """One pass over all records in random order, a step for each batch.
+
+    Args:
+        learner: The network and its optimiser.
+        loss_of: From logits and labels, both (B, K), to their mean loss.
+
+    Returns:
+        ``train_loss``, the mean over the records.
+    """
+    total, count = torch.zeros((), device=learner.data.device), 0
+    with learner.timed("train"):
+        for rows in batches(learner.shuffled(), learner.batch_size):
+            loss = loss_of(learner.logits(rows), learner.data.labels[rows])
+            learner.update(loss, len(rows))
+            total += loss.detach() * len(rows)
+            count += len(rows)
+        return {"train_loss": float(total) / count}
+
+
+def run_epochs(
+    learner: Learner,
+    one_epoch: Callable[[int], dict[str, float]],
+    validate: Callable[[], dict[str, float]],
+    epochs: int,
     seed: int,
-) -> tuple[float, int]:
-    """One pass over the training set in random order; returns the mean loss and the windows trained on."""
-    model.train()
-    torch.manual_seed(seed)  # dropout
-    generator = torch.Generator().manual_seed(seed)  # order and windows
-    window = window_samples(config.window_s, data)
-    order = torch.randperm(len(data), generator=generator).to(data.device)
-    total, count = torch.zeros((), device=data.device), 0
-    for rows in batches(order, config.batch_size):
-        lengths = None if data.lengths is None else data.lengths[rows]
-        windows = random_windows(data.signals[rows], window, generator, lengths)  # (B, leads, window)
-        with torch.autocast(data.device.type, torch.bfloat16, enabled=config.bf16):
-            logits = model(scaler(windows, data.mv_per_unit))  # (B, K)
-        loss = _LOSSES[config.loss](logits.float(), data.labels[rows])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimizer.step()
-        schedule.step()
-        total += loss.detach() * len(rows)
-        count += len(rows)
-    mean = float(total) / count
-    if not np.isfinite(mean):
-        raise FloatingPointError(
-            f"the training loss is {mean}: lower max_lr ({config.max_lr}) or clip the gradient (clip_norm)"
+    *,
+    validate_every: int = 1,
+    patience: int | None = None,
+    knows_nothing: float = math.log(2),
+    remedy: str = "lower the learning rate",
+    checkpoint: Checkpoint | None = None,
+    parts: Mapping[str, Stateful] | None = None,
+    watcher: Watcher | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> None:
+    """Train `learner.model` in place; `learner.done` says what it took.
+
+    Args:
+        learner: The network, its data and its optimiser.
+        one_epoch: Does the steps of one epoch, whose number, from 1, it gets; returns the entry of the curve.
+            ``train_loss`` in it is checked.
+        validate: Looks at the validation records; what it returns is added to the entry.
+        epochs: Number of epochs.
+        seed: Decides everything random. The caller's global random state is left as it was.
+        validate_every: Epochs between looks at the validation records; the last epoch always has one.
+        patience: Stop after so many looks without a better ``validation_macro_auc``, and bring the best
+            weights back. None: the weights of the last epoch stay.
+        knows_nothing: The loss of a network that has learned nothing. A hundred times that is an explosion,
+            and so is ten times that in the last epoch.
+        remedy: What to do about one.
+        checkpoint: File to go on from when it is there, and to write after every epoch.
+        parts: What else a checkpoint must hold, by its name.
+        watcher: Looks at the network after every epoch.
+        on_epoch: Called after every epoch, and after its checkpoint, with its entry of the curve.
+
+    Raises:
+        FloatingPointError: If the loss is no longer finite, or explodes.
+        ValueError: If no sample was trained on.
+        StoreError: If the checkpoint cannot be written or read.
+    """
+    model, done, device = learner.model, learner.done, learner.data.device
+    held: dict[str, Stateful] = {"model": model, "optimizer": learner.optimizer, "training": done}
+    held |= {} if learner.schedule is None else {"schedule": learner.schedule}
+    held |= {**(parts or {}), **({} if watcher is None else {"watcher": watcher})}
+    best: dict[str, Tensor] | None = None
+    if checkpoint is not None and (state := checkpoint.load(device)) is not None:
+        for name, part in held.items():
+            part.load_state_dict(state[name])
+        best = state["best"]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for epoch in range(len(done.curve) + 1, epochs + 1):
+            if patience is not None and _waited(done) >= patience:
+                break
+            model.train()
+            torch.manual_seed(epoch_seed(seed, epoch))  # dropout
+            learner.generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
+            entry = {"epoch": float(epoch), **one_epoch(epoch)}
+            limit = (_USELESS if epoch == epochs else _EXPLODED) * knows_nothing
+            if not (loss := entry.get("train_loss", 0.0)) <= limit:  # NaN neither
+                raise FloatingPointError(
+                    f"the training loss of epoch {epoch} is {loss:.4g}, and {knows_nothing:.3g} is that of a "
+                    f"network which knows nothing: {remedy}"
+                )
+            if epoch % validate_every == 0 or epoch == epochs:
+                with learner.timed("validate"):
+                    entry |= validate()
+                if patience is not None and entry["validation_macro_auc"] > done.best_auc:
+                    done.best_auc, done.best_epoch = entry["validation_macro_auc"], epoch
+                    best = deepcopy(model.state_dict())
+            done.curve.append(entry)
+            if watcher is not None:
+                watcher.look(model)
+            if checkpoint is not None:
+                checkpoint.save({**{name: part.state_dict() for name, part in held.items()}, "best": best})
+            if on_epoch is not None:
+                on_epoch(entry)
+    if not done.samples_backprop:
+        raise ValueError(
+            f"nothing was learned: none of the {len(learner.data)} training records went into a step in "
+            f"{len(done.curve)} epochs. Choose a method that keeps some, larger batches, or a revision"
         )
-    return mean, count
+    if best is not None:
+        model.load_state_dict(best)
 
 
-def train_classifier(
+def _waited(done: Training) -> int:
+    """Looks at the validation records since the best one."""
+    if not done.best_epoch:
+        return 0
+    return sum(entry["epoch"] > done.best_epoch and "validation_macro_auc" in entry for entry in done.curve)
+
+
+def require_alike(train: DeviceData, *others: DeviceData) -> None:
+    """Check that there is enough to train on, and that the other parts are of its kind.
+
+    Raises:
+        ValueError: If there are fewer than two training records, or another part has other leads, labels,
+            metadata or another sampling rate.
+    """
+    if len(train) < 2:
+        raise ValueError("there is 1 training record; batch normalisation needs at least two")
+    for part in others:
+        for (what, ours), theirs in zip(_kind(train).items(), _kind(part).values(), strict=True):
+            if ours != theirs:
+                raise ValueError(f"the training records have {ours} {what}, the others {theirs}")
+
+
+def _kind(data: DeviceData) -> dict[str, Any]:
+    return {
+        "leads": data.signals.shape[1],
+        "labels": data.labels.shape[1],
+        "Hz": data.sampling_rate_hz,
+        "numbers of metadata": None if data.metadata is None else data.metadata.shape[1],
+    }
+
+
+def training_checkpoint(
+    path: Path | None,
     model: nn.Module,
     train: DeviceData,
     validation: DeviceData,
     scaler: Scaler,
-    config: TrainConfig,
     seed: int,
-    checkpoint: Path | None = None,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-    groups: Sequence[dict[str, Any]] | None = None,
-) -> Training:
-    """Train `model` in place.
-
-    Without `patience` the weights of the last epoch stay. With it, training stops after so many looks at the
-    validation fold without a better macro AUC, and the best weights come back.
+    settings: Sequence[Any],
+) -> Checkpoint | None:
+    """The checkpoint of a training, which knows all that decides the result; None without a path.
 
     Args:
-        model: (B, leads, T) -> (B, K) logits, on the device of the data.
+        path: The file.
+        model: The network to begin with.
         train: Training records.
-        validation: Validation records. They are never trained on.
-        scaler: From `fit_scaler` on the training records.
-        config: How to train.
-        seed: Decides order, windows and dropout. The caller's global random state is left as it was.
-        checkpoint: File to go on from when it is there, and to write after every epoch.
-        on_epoch: Called after every epoch with its entry of the learning curve.
-        groups: Parameters to train, as for torch's optimizers: ``params`` with their peak rate ``lr``. None:
-            all of them, at `config.max_lr`.
-
-    Raises:
-        FloatingPointError: If the loss is no longer finite.
-        StoreError: If the checkpoint cannot be written or read.
-
-    Source:
-        PTB-XL benchmark (Strodthoff et al., 2021), Appendix I.
+        validation: Validation records.
+        scaler: Of the signals.
+        seed: Of the training.
+        settings: Whatever else decides the result, each with a `repr` of its own.
     """
-    optimizer = torch.optim.AdamW(
-        model.parameters() if groups is None else list(groups),
-        lr=config.max_lr,
-        betas=(0.95, 0.99),
-        weight_decay=config.weight_decay,
-    )
-    steps = config.epochs * len(batches(torch.arange(len(train)), config.batch_size))
-    schedule = one_cycle(optimizer, steps)
-    done = Training()
-    best: dict[str, Tensor] | None = None
-    if checkpoint is not None and checkpoint.exists():
-        state = load_checkpoint(checkpoint, train.device)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        best = state["best"]
-        done = Training(**state["training"])
-
-    devices = [train.device] if train.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        for epoch in range(len(done.curve) + 1, config.epochs + 1):
-            if _waited_long_enough(done, config):
-                break
-            start = time.perf_counter()
-            loss, samples = _train_epoch(
-                model, train, scaler, config, optimizer, schedule, epoch_seed(seed, epoch)
-            )
-            done.samples_backprop += samples
-            entry = {"epoch": float(epoch), "train_loss": loss}
-            done.seconds["train"] += time.perf_counter() - start
-            if epoch % config.validate_every == 0 or epoch == config.epochs:
-                start = time.perf_counter()
-                entry |= _validate(model, validation, scaler, config)
-                done.seconds["validate"] += time.perf_counter() - start
-                if config.patience is not None and entry["validation_macro_auc"] > done.best_auc:
-                    done.best_auc, done.best_epoch = entry["validation_macro_auc"], epoch
-                    best = deepcopy(model.state_dict())
-            done.curve.append(entry)
-            if checkpoint is not None:
-                save_checkpoint(
-                    checkpoint,
-                    {
-                        "model": model.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "schedule": schedule.state_dict(),
-                        "best": best,
-                        "training": vars(done),
-                    },
-                )
-            if on_epoch is not None:
-                on_epoch(entry)
-    if best is not None:
-        model.load_state_dict(best)
-    return done
-
-
-def _validate(
-    model: nn.Module, validation: DeviceData, scaler: Scaler, config: TrainConfig
-) -> dict[str, float]:
-    truth = validation.labels.cpu().numpy()
-    activation: Literal["none", "sigmoid"] = "none" if config.loss == "mse" else "sigmoid"
-    scores = predict(
-        model, validation, scaler, config.window_s, config.aggregate, config.bf16, activation=activation
-    )
-    if config.loss == "mse":
-        return {"validation_mae": mae(truth, scores)}
-    return {"validation_macro_auc": macro_auc(truth, scores)}
-
-
-def _waited_long_enough(done: Training, config: TrainConfig) -> bool:
-    if config.patience is None or not done.best_epoch:
-        return False
-    looks = sum(entry["epoch"] > done.best_epoch and "validation_macro_auc" in entry for entry in done.curve)
-    return looks >= config.patience
+    if path is None:
+        return None
+    identity = {
+        "training records": data_digest(train),
+        "validation records": data_digest(validation),
+        "scaling": repr(scaler),
+        "weights to begin with": network_digest(model),
+        "settings": repr(list(settings)),
+        "seed": str(seed),
+    }
+    return Checkpoint(path, identity)

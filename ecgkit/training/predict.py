@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ecgkit.models.heads import evaluating
 from ecgkit.signals.windows import aggregate, evaluation_starts
 from ecgkit.training.data import DeviceData, Scaler
 
@@ -21,8 +22,15 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def window_samples(window_s: float, data: DeviceData) -> int:
-    """Samples of a window of `window_s` seconds, at most the length of the records."""
-    return min(max(1, round(window_s * data.sampling_rate_hz)), data.signals.shape[2])
+    """Samples of a window of `window_s` seconds, at most the length of the records.
+
+    Raises:
+        ValueError: If `window_s` is not above 0.
+    """
+    if not window_s > 0:
+        raise ValueError(f"window_s is {window_s}; it must be above 0")
+    samples = min(window_s * data.sampling_rate_hz, data.signals.shape[2])
+    return max(1, round(samples))
 
 
 @torch.no_grad()
@@ -54,30 +62,37 @@ def predict(
             for a number.
 
     Returns:
-        Probabilities (or, with "none", the model's own output), float32, shape (N, K).
+        Probabilities (or, with "none", the model's own output), float32, shape (N, K). Each part of the model
+        is left in the mode that it was in, training or evaluation.
+
+    Raises:
+        ValueError: If `window_s` is not above 0, or `how` or `activation` is none of those.
 
     Source:
         PTB-XL benchmark (Strodthoff et al., 2021), Appendix I.
     """
-    was_training = model.training
-    model.eval()
+    if how not in ("max", "mean") or activation not in _ACTIVATIONS:
+        raise ValueError(
+            f"how is {how!r} and activation {activation!r}; choose 'max' or 'mean', and one of "
+            f"{', '.join(_ACTIVATIONS)}"
+        )
     window = window_samples(window_s, data)
     starts = torch.tensor(evaluation_starts(data.signals.shape[2], window), device=data.device)
     columns = starts[:, None] + torch.arange(window, device=data.device)  # (W, window)
     parts = []
-    for first in range(0, len(data), batch_size):
-        block = data.signals[first : first + batch_size]  # (B, leads, T)
-        windows = block[:, :, columns].permute(0, 2, 1, 3)  # (B, W, leads, window)
-        batch, count, leads, _ = windows.shape
-        with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
-            logits = model(scaler(windows.reshape(batch * count, leads, window), data.mv_per_unit))
-        logits = logits.float()
-        scores = _ACTIVATIONS[activation](logits)
-        scores = scores.reshape(batch, count, -1)  # (B, W, K)
-        if data.lengths is not None:
-            scores = _without_padding(scores, starts, data.lengths[first : first + batch_size], window, how)
-        parts.append(aggregate(scores, how).cpu())
-    model.train(was_training)
+    with evaluating(model):
+        for first in range(0, len(data), batch_size):
+            rows = slice(first, first + batch_size)
+            windows = data.signals[rows][:, :, columns].permute(0, 2, 1, 3)  # (B, W, leads, window)
+            batch, count, leads, _ = windows.shape
+            x = scaler(windows.reshape(batch * count, leads, window), data.mv_per_unit)
+            known = None if data.metadata is None else data.metadata[rows].repeat_interleave(count, dim=0)
+            with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
+                logits = model(x) if known is None else model(x, known)
+            scores = _ACTIVATIONS[activation](logits.float()).reshape(batch, count, -1)  # (B, W, K)
+            if data.lengths is not None:
+                scores = _without_padding(scores, starts, data.lengths[rows], window, how)
+            parts.append(aggregate(scores, how).cpu())
     return torch.cat(parts).numpy()
 
 

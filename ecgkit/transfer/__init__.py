@@ -1,6 +1,6 @@
 """Transferability: which pre-trained network will suit a new task, before any fine-tuning.
 
-`SCORES` holds every score by its name, each a `Score` that says what it reads and which way is better::
+`SCORES` holds every score by its name, each with what it reads and which way is better::
 
     best = max(candidates, key=lambda source: SCORES["melep"].goodness(source, target_labels))
 
@@ -17,7 +17,6 @@ from ecgkit.transfer.choice import (
     rank_correlation,
     regret,
 )
-from ecgkit.transfer.features import coding_rate, h_score, logme, transrate
 from ecgkit.transfer.finetune import (
     FineTuneConfig,
     FineTuning,
@@ -28,14 +27,14 @@ from ecgkit.transfer.finetune import (
     source_outputs,
     weighted_f1,
 )
-from ecgkit.transfer.leep import leep, nce
 from ecgkit.transfer.melep import label_weights, melep
 from ecgkit.transfer.networks import bilstm, resnet1d101
-from ecgkit.transfer.scores import SCORES, Score
+from ecgkit.transfer.rivals import h_score, leep, logme, nce, transrate
+from ecgkit.transfer.scores import SCORES, TransferScore
 from ecgkit.transfer.tasks import (
     TargetTask,
+    concat,
     frequent_labels,
-    join,
     sample_task,
     sample_tasks,
     statement_group,
@@ -46,17 +45,16 @@ __all__ = [
     "Correlation",
     "FineTuneConfig",
     "FineTuning",
-    "Score",
     "TargetTask",
+    "TransferScore",
     "all_scores",
     "bilstm",
-    "coding_rate",
+    "concat",
     "correlation",
     "expected_regret",
     "fine_tune",
     "frequent_labels",
     "h_score",
-    "join",
     "label_weights",
     "leep",
     "logme",

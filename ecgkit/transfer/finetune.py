@@ -1,6 +1,5 @@
 """From a pre-trained network to a target task: what it says of the target, a new head, fine-tuning."""
 
-import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -10,12 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ecgkit.evaluation import f1
-from ecgkit.models.heads import Classifier
-from ecgkit.signals.windows import random_windows
+from ecgkit.evaluation.metrics import weighted_f1
+from ecgkit.models.heads import Classifier, evaluating
 from ecgkit.training.data import DeviceData, Scaler
-from ecgkit.training.loop import batches, epoch_seed
-from ecgkit.training.predict import predict, window_samples
+from ecgkit.training.loop import Learner, plain_epoch, require_alike, run_epochs
+from ecgkit.training.predict import predict
+from ecgkit.training.settings import check_settings
+from ecgkit.training.supervised import require_shares
 from ecgkit.transfer.scores import SCORES
 
 __all__ = [
@@ -36,13 +36,20 @@ _WHOLE_S = 1e9  # a window as long as the record
 
 @dataclass(frozen=True)
 class FineTuneConfig:
-    """How to fine-tune. The defaults are MELEP's."""
+    """How to fine-tune. The defaults are MELEP's.
+
+    Raises:
+        ValueError: If a value is of another type than its default, or out of range.
+    """
 
     epochs: int = 50
     batch_size: int = 256
     lr: float = 0.01
     window_s: float = 10.0  # of training windows; whole records are judged
     bf16: bool = False
+
+    def __post_init__(self) -> None:
+        check_settings(self, at_least={"epochs": 1, "batch_size": 2}, above={"lr": 0, "window_s": 0})
 
 
 @dataclass
@@ -80,22 +87,6 @@ class FineTuning:
         return int(np.argmax(self.f1_validation))
 
 
-def weighted_f1(y_true: np.ndarray, probabilities: np.ndarray) -> float:
-    """F1 of each label at the threshold 0.5, averaged with the labels' numbers of positives as weights.
-
-    Args:
-        y_true: Zeros and ones, shape (n, Y).
-        probabilities: Shape (n, Y).
-
-    Source:
-        MELEP (Nguyen et al., 2024), section 2.4.
-
-    >>> weighted_f1(np.array([[1, 0], [1, 1], [1, 0]]), np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.1]]))
-    0.75
-    """
-    return float(f1(y_true, (probabilities >= 0.5).astype(int), average="weighted"))
-
-
 def select(data: DeviceData, rows: np.ndarray, columns: Sequence[int]) -> DeviceData:
     """Some records of a data set with some of its labels."""
     index = torch.as_tensor(rows, device=data.device)
@@ -122,16 +113,21 @@ def new_head(model: Classifier, classes: int, seed: int) -> Classifier:
     >>> new_head(models.create("resnet18", 12, 5, width=4), classes=3, seed=0).head[-1].out_features
     3
     """
-    head = model.head
-    if not isinstance(head, nn.Sequential) or not isinstance(head[-1], nn.Linear):
-        raise ValueError(f"the head of {type(model).__name__} does not end in a linear layer")
     copy = deepcopy(model)
-    assert isinstance(copy.head, nn.Sequential)
+    head = _linear_head(copy)
+    last = head[-1]
+    assert isinstance(last, nn.Linear)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        fresh = nn.Linear(head[-1].in_features, classes)
-    copy.head[-1] = fresh.to(head[-1].weight.device)
+        head[-1] = nn.Linear(last.in_features, classes).to(last.weight.device)
     return copy
+
+
+def _linear_head(model: nn.Module) -> nn.Sequential:
+    head = getattr(model, "head", None)
+    if not isinstance(head, nn.Sequential) or not isinstance(head[-1], nn.Linear):
+        raise ValueError(f"the head of {type(model).__name__} does not end in a linear layer")
+    return head
 
 
 @torch.no_grad()
@@ -149,19 +145,20 @@ def source_outputs(
     Returns:
         Probabilities of the source labels, shape (n, Z), and features, which go into the last linear layer,
         shape (n, D); both float32.
+
+    Raises:
+        ValueError: If the head does not end in a linear layer.
     """
-    assert isinstance(model.head, nn.Sequential)
-    probabilities, found = [], []
-    was_training = model.training
-    model.eval()
-    for first in range(0, len(data), _BLOCK):
-        with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
-            x = model.body(scaler(data.signals[first : first + _BLOCK], data.mv_per_unit))
-            x = model.head[:-1](x)  # (B, D)
-            probabilities.append(model.head[-1](x).float().sigmoid().cpu())
-        found.append(x.float().cpu())
-    model.train(was_training)
-    return torch.cat(probabilities).numpy(), torch.cat(found).numpy()
+    head = _linear_head(model)
+    probabilities, features = [], []
+    with evaluating(model):
+        for first in range(0, len(data), _BLOCK):
+            with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
+                x = model.body(scaler(data.signals[first : first + _BLOCK], data.mv_per_unit))
+                x = head[:-1](x)  # (B, D)
+                probabilities.append(head[-1](x).float().sigmoid().cpu())
+            features.append(x.float().cpu())
+    return torch.cat(probabilities).numpy(), torch.cat(features).numpy()
 
 
 def all_scores(probabilities: np.ndarray, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -201,56 +198,39 @@ def fine_tune(
         config: How to fine-tune.
         seed: Decides order, windows and dropout. The caller's global random state is left as it was.
 
+    Raises:
+        FloatingPointError: If the loss is no longer finite, or explodes.
+        ValueError: If the parts or the network do not fit each other.
+
     Source:
         MELEP (Nguyen et al., 2024), section 3.1.
     """
+    parts = {"test": test} if validation is None else {"validation": validation, "test": test}
+    require_alike(train, *parts.values())
+    require_shares(train.labels)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
-    done = FineTuning()
-    devices = [train.device] if train.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        for epoch in range(1, config.epochs + 1):
-            start = time.perf_counter()
-            done.samples_backprop += _epoch(model, train, scaler, config, optimizer, epoch_seed(seed, epoch))
-            trained = time.perf_counter()
-            if validation is not None:
-                done.f1_validation.append(_judge(model, validation, scaler, config)[0])
-            score, predicted = _judge(model, test, scaler, config)
-            done.f1_test.append(score)
-            done.predictions.append(predicted)
-            done.seconds["train"] += trained - start
-            done.seconds["validate"] += time.perf_counter() - trained
-    return done
+    learner = Learner(model, train, scaler, optimizer, config.batch_size, config.window_s, config.bf16)
+    predictions: list[np.ndarray] = []
 
+    def validate() -> dict[str, float]:
+        scores = {
+            name: predict(model, part, scaler, _WHOLE_S, bf16=config.bf16, batch_size=_BLOCK)
+            for name, part in parts.items()
+        }
+        predictions.append(scores["test"])
+        return {
+            name: weighted_f1(part.labels.cpu().numpy().astype(int), scores[name])
+            for name, part in parts.items()
+        }
 
-def _epoch(
-    model: nn.Module,
-    data: DeviceData,
-    scaler: Scaler,
-    config: FineTuneConfig,
-    optimizer: torch.optim.Optimizer,
-    seed: int,
-) -> int:
-    model.train()
-    torch.manual_seed(seed)  # dropout
-    generator = torch.Generator().manual_seed(seed)  # order and windows
-    window = window_samples(config.window_s, data)
-    order = torch.randperm(len(data), generator=generator).to(data.device)
-    count = 0
-    for rows in batches(order, config.batch_size):
-        lengths = None if data.lengths is None else data.lengths[rows]
-        windows = random_windows(data.signals[rows], window, generator, lengths)  # (B, leads, window)
-        with torch.autocast(data.device.type, torch.bfloat16, enabled=config.bf16):
-            logits = model(scaler(windows, data.mv_per_unit))  # (B, Y)
-        loss = F.binary_cross_entropy_with_logits(logits.float(), data.labels[rows])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        count += len(rows)
-    return count
-
-
-def _judge(
-    model: nn.Module, data: DeviceData, scaler: Scaler, config: FineTuneConfig
-) -> tuple[float, np.ndarray]:
-    found = predict(model, data, scaler, _WHOLE_S, bf16=config.bf16, batch_size=_BLOCK)
-    return weighted_f1(data.labels.cpu().numpy().astype(int), found), found
+    run_epochs(
+        learner,
+        lambda epoch: plain_epoch(learner, F.binary_cross_entropy_with_logits),
+        validate,
+        config.epochs,
+        seed,
+        remedy=f"lower lr ({config.lr})",
+    )
+    done = learner.done
+    f1 = {name: [entry[name] for entry in done.curve] for name in parts}
+    return FineTuning(f1.get("validation", []), f1["test"], predictions, done.samples_backprop, done.seconds)

@@ -4,37 +4,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "check_features", "check_labels", "check_probabilities", "varying_labels"]
+from ecgkit.evaluation.arrays import LARGEST, as_array
+
+__all__ = ["check_features", "check_labels", "check_probabilities", "check_table"]
 
 
-def as_array(values: Any, name: str) -> np.ndarray:
-    """Numbers as a NumPy array, whatever held them.
-
-    Args:
-        values: NumPy array, torch tensor (any device) or nested list, any shape.
-        name: What the error message calls it.
-
-    Raises:
-        ValueError: If it does not hold real numbers.
-
-    >>> import torch
-    >>> as_array(torch.tensor([0.5], dtype=torch.bfloat16), "scores")
-    array([0.5], dtype=float32)
-    """
-    if hasattr(values, "detach"):  # a torch tensor, perhaps on a graphics card, perhaps of bfloat16
-        values = values.detach().cpu()
-        values = (values.float() if values.is_floating_point() and values.itemsize < 4 else values).numpy()
-    table = np.asarray(values)
-    if table.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers, not {table.dtype}")
-    return table
-
-
-def check_features(values: Any, name: str = "features") -> np.ndarray:
+def check_table(values: Any, name: str) -> np.ndarray:
     """A finite table of real numbers, one row per record.
 
     Args:
-        values: NumPy array, torch tensor (any device) or nested list, shape (n, D).
+        values: NumPy array, torch tensor (any device and precision) or nested list, shape (n, D).
         name: What the error messages call it.
 
     Returns:
@@ -43,7 +22,7 @@ def check_features(values: Any, name: str = "features") -> np.ndarray:
     Raises:
         ValueError: If it is not 2-D, is empty, or holds NaN or infinity.
 
-    >>> check_features([[0.5, 2.0]]).shape
+    >>> check_table([[0.5, 2.0]], "features").shape
     (1, 2)
     """
     table = as_array(values, name)
@@ -55,45 +34,51 @@ def check_features(values: Any, name: str = "features") -> np.ndarray:
     return table
 
 
-def check_probabilities(values: Any, name: str = "source_probabilities") -> np.ndarray:
-    """A table of probabilities, one row per record, one column per source label.
-
-    Args:
-        values: NumPy array, torch tensor (any device) or nested list, shape (n, Z).
-        name: What the error messages call it.
-
-    Returns:
-        NumPy array, shape (n, Z).
+def check_features(values: Any) -> np.ndarray:
+    """The features of a source, float64, shape (n, D), of a size whose squares neither overflow nor vanish.
 
     Raises:
-        ValueError: If it is not 2-D, is empty, or holds NaN or a value outside [0, 1].
+        ValueError: As `check_table`, or if the largest feature lies outside 1e-70 to 1e70 (0 is allowed).
+    """
+    table = check_table(values, "features").astype(np.float64)
+    largest = float(np.abs(table).max())
+    if largest and not 1 / LARGEST <= largest <= LARGEST:
+        raise ValueError(f"features go up to {largest:g}: their squares are out of range; scale them first")
+    return table
+
+
+def check_probabilities(values: Any, name: str = "source_probabilities") -> np.ndarray:
+    """A table of probabilities, one row per record, one column per source label, shape (n, Z).
+
+    Raises:
+        ValueError: As `check_table`, or if a value is outside [0, 1].
 
     >>> check_probabilities([[-1.5, 2.0]])
     Traceback (most recent call last):
     ...
     ValueError: source_probabilities must lie in [0, 1], found -1.5 to 2; logits need a sigmoid first
     """
-    table = check_features(values, name)
+    table = check_table(values, name)
     low, high = float(table.min()), float(table.max())
     if low < 0 or high > 1:
         raise ValueError(f"{name} must lie in [0, 1], found {low:g} to {high:g}; logits need a sigmoid first")
     return table
 
 
-def check_labels(values: Any, n: int, name: str = "target_labels") -> np.ndarray:
+def check_labels(values: Any, n: int | None = None, name: str = "target_labels") -> np.ndarray:
     """Binary labels, one row per record, one column per target label.
 
     Args:
         values: Zeros and ones (or booleans) as NumPy array, torch tensor or nested list, shape (n, Y).
-        n: Number of records of the source table.
+        n: Number of records of the source table; None: any.
         name: What the error messages call it.
 
     Returns:
         Array of booleans, shape (n, Y).
 
     Raises:
-        ValueError: If it is not 2-D, has no column, has another number of rows than `n`,
-            or holds anything but 0 and 1.
+        ValueError: If it is not 2-D, is empty, has another number of rows than `n`, or holds anything but 0
+            and 1.
 
     >>> check_labels([[1, 0], [0, 1]], 2).dtype
     dtype('bool')
@@ -101,7 +86,7 @@ def check_labels(values: Any, n: int, name: str = "target_labels") -> np.ndarray
     table = as_array(values, name)
     if table.ndim != 2 or 0 in table.shape:
         raise ValueError(f"{name} must have shape (n, labels), none of them 0; got {table.shape}")
-    if len(table) != n:
+    if n is not None and len(table) != n:
         raise ValueError(f"{name} have {len(table)} rows, the source has {n}: one row per record in both")
     if table.dtype == bool:
         return table
@@ -109,25 +94,3 @@ def check_labels(values: Any, n: int, name: str = "target_labels") -> np.ndarray
     if not (positive | (table == 0)).all():
         raise ValueError(f"{name} must be 0 or 1 everywhere (no NaN, no probabilities)")
     return positive
-
-
-def varying_labels(labels: np.ndarray) -> np.ndarray:
-    """Which label columns have both outcomes: the ones a per-label mean is taken over.
-
-    Args:
-        labels: Booleans, shape (n, Y).
-
-    Returns:
-        Column numbers, ascending.
-
-    Raises:
-        ValueError: If every label has the same value in all records.
-
-    >>> varying_labels(np.array([[True, True], [False, True]]))
-    array([0])
-    """
-    share = labels.mean(0)
-    columns = np.flatnonzero((share > 0) & (share < 1))
-    if not len(columns):
-        raise ValueError("every target label is the same in all records, so there is nothing to predict")
-    return columns

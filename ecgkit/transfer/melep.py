@@ -1,9 +1,11 @@
 """MELEP: how far a target task lies from what a pre-trained multi-label classifier knows."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 
+from ecgkit.evaluation.arrays import as_array
 from ecgkit.transfer.inputs import check_labels, check_probabilities
 
 __all__ = ["label_weights", "melep"]
@@ -21,9 +23,14 @@ def melep(
 ) -> float | np.ndarray:
     r"""Multi-label Expected Log of Empirical Predictions; lower means easier to transfer.
 
-    For each pair of a target label y and a source label z, the 2 x 2 table of the target's truth against the
-    source's "dummy" probability (Eqs. 1-3) makes a small classifier of y; phi(y, z) is its mean negative
-    log-likelihood (Eq. 4), in nats. MELEP is the average of phi over all pairs (Eq. 5).
+    For each pair of a target label y and a source label z, with theta_i the source's probability of z for
+    record i, and t and s 0 or 1::
+
+        (1)  P(t, s)   = 1/n sum of (theta_i if s = 1 else 1 - theta_i) over the records with y_i = t
+        (2)  P(s)      = P(0, s) + P(1, s)
+        (3)  P(t | s)  = P(t, s) / P(s)
+        (4)  phi(y, z) = -1/n sum_i log(P(y_i | 1) theta_i + P(y_i | 0) (1 - theta_i))
+        (5)  MELEP     = sum_y w_y (1/Z sum_z phi(y, z)) / Y
 
     0 <= phi(y, z) <= H(y): 0 if source label z tells y with certainty, the entropy H(y) of the label if the
     source's probability of z is the same for every record. A record's likelihood is at least 1 / (4 n), so
@@ -70,12 +77,12 @@ def melep(
     """
     theta = check_probabilities(source_probabilities)
     labels = check_labels(target_labels, len(theta))
-    share = _source_shares(source_weights, theta.shape[1])
-    _known(weights)
+    _check_weights(weights)
+    share = _source_shares(source_weights, theta.shape[1])  # 1/Z each
     if per_label:
         return _mean_phi(theta, labels, share)
-    weight = label_weights(labels, weights)  # first, so that a hopeless call fails before the work
-    return float(weight @ _mean_phi(theta, labels, share))
+    weight = label_weights(labels, weights)  # w_y / Y; first, so that a hopeless call fails before the work
+    return float(weight @ _mean_phi(theta, labels, share))  # Eq. (5)
 
 
 def label_weights(target_labels: Any, weights: Literal["paper", "authors"] = "paper") -> np.ndarray:
@@ -99,8 +106,8 @@ def label_weights(target_labels: Any, weights: Literal["paper", "authors"] = "pa
     >>> label_weights([[1, 1], [0, 1], [0, 1], [0, 0]], "authors")
     array([0.25, 0.75])
     """
-    labels = check_labels(target_labels, len(target_labels))
-    _known(weights)
+    labels = check_labels(target_labels)
+    _check_weights(weights)
     n, count = labels.shape
     positives = np.count_nonzero(labels, axis=0).astype(np.float64)
     if not positives.any():
@@ -116,7 +123,7 @@ def label_weights(target_labels: Any, weights: Literal["paper", "authors"] = "pa
     return positives / (n - positives) / count
 
 
-def _known(weights: str) -> None:
+def _check_weights(weights: str) -> None:
     if weights not in ("paper", "authors"):
         raise ValueError(f'weights must be "paper" or "authors", not {weights!r}')
 
@@ -124,8 +131,8 @@ def _known(weights: str) -> None:
 def _source_shares(source_weights: Any, count: int) -> np.ndarray:
     if source_weights is None:
         return np.full(count, 1 / count)
-    shares = np.asarray(source_weights, dtype=np.float64)
-    if shares.shape != (count,) or not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():
+    shares = as_array(source_weights, "source_weights").astype(np.float64)
+    if shares.shape != (count,) or not np.isfinite(shares.sum()) or (shares < 0).any() or not shares.any():
         raise ValueError(
             f"source_weights must be {count} finite numbers, none negative and not all 0; "
             f"got shape {shares.shape}"
@@ -134,36 +141,44 @@ def _source_shares(source_weights: Any, count: int) -> np.ndarray:
 
 
 def _mean_phi(theta: np.ndarray, labels: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Eqs. (1)-(4), then the average over source labels: shape (Y,). Memory: O(Y Z) beside the input."""
-    n, z = theta.shape
-    y = labels.shape[1]
-    rows = max(2**_HALVINGS, _BLOCK // max(y, z))
-    # Eq. (1): the joint table (without its 1/n), as matrix products over blocks of rows.
-    joint = np.zeros((2, 2, y, z))  # (t, s, Y, Z)
-    for start in range(0, n, rows):
-        yes = theta[start : start + rows].astype(np.float64)  # (rows, Z), s = 1
-        true = labels[start : start + rows].astype(np.float64).T  # (Y, rows), t = 1
+    """Eqs. (1)-(4) for all pairs, then the mean of phi over source labels: shape (Y,)."""
+    given = _positive_given(theta, labels)
+    # Rounding can put a certain record's likelihood a hair above 1.
+    return np.maximum(-(share @ _log_likelihood(theta, labels, given)) / len(theta), 0.0)
+
+
+def _blocks(theta: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows a few at a time, theta in float64, so that memory beside the input stays at O(Y Z)."""
+    rows = max(2**_HALVINGS, _BLOCK // max(theta.shape[1], labels.shape[1]))
+    for start in range(0, len(theta), rows):
+        yield theta[start : start + rows].astype(np.float64), labels[start : start + rows]
+
+
+def _positive_given(theta: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Eqs. (1)-(3): P(t = 1 | s) of each pair, shape (Z, s, Y)."""
+    joint = np.zeros((2, 2, labels.shape[1], theta.shape[1]))  # n P(t, s): shape (t, s, Y, Z)
+    for yes, positive in _blocks(theta, labels):
+        true = positive.astype(np.float64).T  # (Y, rows)
         for s, probability in ((0, 1 - yes), (1, yes)):
             joint[1, s] += true @ probability
             joint[0, s] += (1 - true) @ probability
-    # Eqs. (2)-(3): P(t = 1 | s). A source value s that never occurs meets only factors of 0 in Eq. (4).
     marginal = joint.sum(0)
+    # A source value s that never occurs, 0 / 0, meets only factors of 0 in Eq. (4).
     given = joint[1] / np.where(marginal > 0, marginal, 1)  # (s, Y, Z)
-    # Eq. (4): the sum over s as a matrix product, for all target labels at once.
-    given = np.ascontiguousarray(given.transpose(2, 0, 1))  # (Z, s, Y)
-    log_likelihood = np.zeros((z, y))
-    scratch = np.empty((rows, y))
-    for start in range(0, n, rows):
-        yes = theta[start : start + rows].astype(np.float64)
-        both = np.stack([1 - yes, yes], -1)  # (rows, Z, s)
-        miss = 1.0 - labels[start : start + rows]  # (rows, Y): 1 where the label is 0
-        likelihood = scratch[: len(yes)]
-        for source in range(z):
-            np.matmul(both[:, source], given[source], out=likelihood)  # P(t = 1) of each record
-            likelihood -= miss  # where the label is 0: minus P(t = 0)
-            log_likelihood[source] += np.log(np.abs(_products(likelihood))).sum(0)
-    # Rounding can put a certain record's likelihood a hair above 1.
-    return np.maximum(-(share @ log_likelihood) / n, 0.0)
+    return np.ascontiguousarray(given.transpose(2, 0, 1))
+
+
+def _log_likelihood(theta: np.ndarray, labels: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """The sum of Eq. (4) over the records, for each pair, shape (Z, Y); `given` as `_positive_given`."""
+    total = np.zeros((theta.shape[1], labels.shape[1]))
+    for yes, positive in _blocks(theta, labels):
+        outcomes = np.stack([1 - yes, yes], -1)  # (rows, Z, s)
+        negative = 1.0 - positive  # (rows, Y)
+        for z in range(len(given)):
+            likelihood = outcomes[:, z] @ given[z]  # P(t = 1) of each record, (rows, Y)
+            likelihood -= negative  # where the label is 0: minus P(t = 0)
+            total[z] += np.log(np.abs(_products(likelihood))).sum(0)
+    return total
 
 
 def _products(table: np.ndarray) -> np.ndarray:

@@ -3,16 +3,20 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from ecgkit.datasets.base import ECGDataset
-from ecgkit.datasets.labels_ptbxl import SUPERCLASSES, statements
+from ecgkit.evaluation.arrays import group_numbers
+from ecgkit.transfer.inputs import check_labels
 
-__all__ = ["TargetTask", "frequent_labels", "join", "sample_task", "sample_tasks", "statement_group"]
+if TYPE_CHECKING:
+    from ecgkit.datasets.base import ECGDataset
+
+__all__ = ["TargetTask", "concat", "frequent_labels", "sample_task", "sample_tasks", "statement_group"]
 
 _ATTEMPTS = 1000
+_TEST_SHARE = 0.3  # up to whole patients
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +48,9 @@ def sample_task(
     records: int,
     rng: np.random.Generator,
     n_labels: tuple[int, int] = (2, 10),
-    test_share: float = 0.3,
     validation_share: float = 0.2,
 ) -> TargetTask:
-    """Draw N labels, then records that have at least one of them, then split by patients.
+    """Draw N labels, then records that have at least one of them, then split by patients, 3 in 10 to test.
 
     A draw is repeated when fewer records than asked for have one of the labels, or when a label is the same
     in all records of the training or the test part.
@@ -59,24 +62,34 @@ def sample_task(
         records: Number of records.
         rng: Where the randomness comes from.
         n_labels: Smallest and largest N; each N between them is equally likely.
-        test_share: Share of the records that the test part gets, up to whole patients.
-        validation_share: Share of the others that the validation part gets. 0: no validation part.
+        validation_share: Share of the learning records that the validation part gets. 0: no validation part.
 
     Raises:
-        ValueError: If no draw in a thousand gives such a task.
+        ValueError: If labels are not 0 or 1, a patient is missing, an argument is out of range, or no draw in
+            a thousand gives such a task.
 
     Source:
         MELEP (Nguyen et al., 2024), section 3.1: N from 2 to 10, 1,000 records, 7:3. The paper has no
         validation part and does not mention patients.
     """
+    labels = check_labels(labels, name="labels")
+    patients = group_numbers(patients, len(labels), "patients")
+    columns = np.asarray(columns)
+    if columns.ndim != 1 or not np.isin(columns, np.arange(labels.shape[1])).all():
+        raise ValueError(f"columns {columns.tolist()} must be some of the {labels.shape[1]} of labels")
+    columns = columns.astype(np.intp)
+    if not (0 <= validation_share < 1 and records >= 1 and 1 <= n_labels[0] <= n_labels[1]):
+        raise ValueError(
+            f"records {records}, n_labels {n_labels} or validation_share {validation_share} is out of range"
+        )
     low, high = n_labels[0], min(n_labels[1], len(columns))
     for _ in range(_ATTEMPTS if low <= high else 0):
-        chosen = np.sort(rng.permutation(np.asarray(columns))[: rng.integers(low, high + 1)])
+        chosen = np.sort(rng.permutation(columns)[: rng.integers(low, high + 1)])
         rows = np.flatnonzero(labels[:, chosen].any(axis=1))
         if len(rows) < records:
             continue
         rows = rng.permutation(rows)[:records]
-        rest, test = _split(rows, patients, test_share, rng)
+        rest, test = _split(rows, patients, _TEST_SHARE, rng)
         train, validation = _split(rest, patients, validation_share, rng)
         if not (len(train) and len(test)):
             continue
@@ -108,6 +121,8 @@ def sample_tasks(
     >>> [len(tasks[0].train), len(tasks[0].validation), len(tasks[0].test)]
     [56, 14, 30]
     """
+    labels = check_labels(labels, name="labels")  # once, not for each task
+    patients = group_numbers(patients, len(labels), "patients")
     return [
         sample_task(
             labels,
@@ -123,10 +138,10 @@ def sample_tasks(
 
 
 def _split(
-    rows: np.ndarray, patients: Sequence[object] | np.ndarray, share: float, rng: np.random.Generator
+    rows: np.ndarray, patients: np.ndarray, share: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows in two parts without a common patient, the second with about `share` of the rows."""
-    _, patient = np.unique(np.asarray(patients)[rows], return_inverse=True)
+    _, patient = np.unique(patients[rows], return_inverse=True)
     order = rng.permutation(patient.max() + 1)
     size = np.cumsum(np.bincount(patient)[order])
     second = np.isin(patient, order[: np.searchsorted(size, share * len(rows), side="right")])
@@ -139,7 +154,7 @@ def frequent_labels(labels: np.ndarray, at_least: int) -> np.ndarray:
     >>> frequent_labels(np.array([[1, 0], [1, 0], [0, 1]]), at_least=2)
     array([0])
     """
-    return np.flatnonzero(labels.sum(axis=0) >= at_least)
+    return np.flatnonzero(check_labels(labels, name="labels").sum(axis=0) >= at_least)
 
 
 def statement_group(classes: Sequence[str], group: str) -> np.ndarray:
@@ -151,12 +166,17 @@ def statement_group(classes: Sequence[str], group: str) -> np.ndarray:
             they count as form.
 
     Raises:
-        ValueError: If there is no such group.
+        ValueError: If there is no such group, or a class is not a statement of PTB-XL.
 
     >>> statement_group(["AFIB", "IMI", "NDT"], "diagnostic"), statement_group(["IMI", "LAFB"], "MI")
     (array([False,  True, False]), array([ True, False]))
     """
-    table = statements().loc[list(classes)]
+    from ecgkit.datasets.labels_ptbxl import SUPERCLASSES, statements
+
+    every = statements()
+    if unknown := [name for name in classes if name not in every.index]:
+        raise ValueError(f"not a statement of PTB-XL: {', '.join(map(str, unknown))}")
+    table = every.loc[list(classes)]
     if group in ("form", "rhythm"):
         return table[group].to_numpy(bool)
     only = (table["diagnostic"] & ~table["form"] & ~table["rhythm"]).to_numpy(bool)
@@ -167,8 +187,25 @@ def statement_group(classes: Sequence[str], group: str) -> np.ndarray:
     raise ValueError(f"no group {group!r}; there are diagnostic, form, rhythm, {', '.join(SUPERCLASSES)}")
 
 
-def join(parts: Sequence[ECGDataset]) -> ECGDataset:
-    """Parts of one data set below each other, signals in memory."""
+def concat(parts: Sequence["ECGDataset"]) -> "ECGDataset":
+    """Parts of one data set below each other, signals in memory.
+
+    Raises:
+        ValueError: If there are none, or they differ in what they hold: labels, length, sampling rate, unit.
+
+    >>> from ecgkit import datasets
+    >>> train, validation, _ = (synthetic := datasets.load("synthetic")).split()
+    >>> len(concat([train, validation]).signals) == len(train.signals) + len(validation.signals)
+    True
+    """
+    import pandas as pd
+
+    kinds = {
+        (part.name, part.classes, part.sampling_rate_hz, part.mv_per_unit, part.signals.shape[1:])
+        for part in parts
+    }
+    if len(kinds) != 1:
+        raise ValueError(f"parts of one data set are wanted, got {len(parts)} of {len(kinds)} kinds")
     return replace(
         parts[0],
         signals=np.concatenate([part.signals for part in parts]),

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ecgbook.page.dataset_cards import to_markdown, write_cards
 from ecgkit import datasets
-from ecgkit.datasets.cards import CARDS, Card, to_markdown, write_cards
-from ecgkit.datasets.code_maps import scp_to_snomed
+from ecgkit.datasets.cards import CARDS, Card
+from ecgkit.datasets.code_systems import scp_to_snomed, snomed_codes
 from ecgkit.datasets.labels_challenge import published_counts, read_labels
-from ecgkit.datasets.labels_snomed import snomed_codes
 from ecgkit.datasets.sph import read_metadata
 from ecgkit.signals.header import read_header
 
@@ -52,7 +52,7 @@ def test_pages_of_the_book_are_up_to_date(tmp_path: Path) -> None:
     assert {path.name for path in written} == {path.name for path in PAGES.glob("*.md")}
     for path in written:
         assert path.read_text(encoding="utf-8") == (PAGES / path.name).read_text(encoding="utf-8"), (
-            f"run `python -m ecgkit.datasets.cards book/cards` ({path.name} differs)"
+            f"run `python -m ecgbook.page.dataset_cards book/cards` ({path.name} differs)"
         )
 
 
@@ -158,7 +158,7 @@ def test_numbers_of_csn_and_sph(real_data: Path) -> None:
 def test_numbers_of_the_synthetic_set() -> None:
     """Counts without making the records: patients come from the plan."""
     from ecgkit.datasets.synthetic import GENERATOR_VERSION
-    from ecgkit.datasets.synthetic.plan import recordings
+    from ecgkit.datasets.synthetic.records import recordings
 
     card = CARDS["synthetic"]
     assert card.version == GENERATOR_VERSION

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import colab  # noqa: E402
 import execute  # noqa: E402
 from bookinfo import sources  # noqa: E402
-from plain_markdown import read_bibliography, to_plain  # noqa: E402
+from plain_markdown import read_bibliography, references, to_plain  # noqa: E402
 
 each_source = pytest.mark.parametrize("path", sources(), ids=lambda p: f"{p.parent.name}/{p.stem}")
 
@@ -117,15 +117,31 @@ def test_myst_becomes_plain_markdown(myst: str, plain: str) -> None:
     )
 
 
+@each_source
+def test_a_page_declares_the_experiments_that_it_loads(path: Path) -> None:
+    declared = colab.read_source(path).metadata.ecgkit.get("results", [])
+    loaded = set(re.findall(r"\bload\(\s*\"([\w-]+)\"", path.read_text()))
+    known = {p.stem for p in (ROOT / "sweeps").glob("*.yaml")} | {
+        p.name for p in (ROOT / "results").iterdir()
+    }
+    data_sets = {"cpsc2018", "icbeb2018", "synthetic", "ptbxl"}
+    assert sorted(declared) == declared
+    assert set(declared) <= known
+    assert (loaded & known) - data_sets <= set(declared)
+
+
 @pytest.mark.parametrize("myst", ["```{unheard-of}\n```", "{cite}`nobody1900`", "```{note}\nnever closed"])
 def test_what_cannot_be_converted_is_an_error(myst: str) -> None:
     with pytest.raises(ValueError, match=r"unheard-of|nobody1900|never closed"):
         to_plain(myst, base="https://h/r", folder="notebooks/p", values={"tag": "v1"})
 
 
-def test_the_bibliography_is_read() -> None:
-    entry = read_bibliography(ROOT / "book" / "references.bib")["wagner2020"]
-    assert entry["title"] == "PTB-XL, a large publicly available electrocardiography dataset"
+def test_the_bibliography_is_read_with_its_accents() -> None:
+    entries = read_bibliography(ROOT / "book" / "references.bib")
+    assert entries["wagner2020"]["title"] == "PTB-XL, a large publicly available electrocardiography dataset"
+    shown = "\n".join(references(entries))
+    assert "Grégoire Montavon" in shown and "Klaus-Robert Müller" in shown
+    assert not re.search(r"[\\{}]", shown)
 
 
 def source(folder: Path, *cells: str) -> Path:
@@ -173,7 +189,7 @@ def test_a_failing_cell_names_the_notebook_and_the_cell(in_tmp: Path) -> None:
 
 def test_what_pages_read_beside_the_package_counts_as_a_change(in_tmp: Path) -> None:
     states = [execute.state_of_the_code()]
-    for name in ("ecgkit/a.py", "results/x/a.json", "benchmarks/a.json"):
+    for name in ("ecgkit/a.py", "ecgbook/a.py", "results/x/a.json", "benchmarks/a.json"):
         (in_tmp / name).parent.mkdir(parents=True, exist_ok=True)
         (in_tmp / name).write_text("1")
         states.append(execute.state_of_the_code())

@@ -195,9 +195,8 @@ def test_the_first_cell_leaves_the_pandas_of_colab(tmp_path: Path, wheel: Path) 
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "pandas-3.0.0" in run(
-        "-m", "pip", "install", "--dry-run", f"{wheel}[data]"
-    )  # what the cell prevents
+    # What the cell prevents:
+    assert "pandas-3.0.0" in run("-m", "pip", "install", "--dry-run", f"{wheel}[data]")
     run("-c", colab_install_cell())
     listed = run("-m", "pip", "list", "--format", "freeze").splitlines()
     assert {"pandas==2.2.2", "wfdb==4.1.2", f"ecgkit=={ecgkit.__version__}"} <= set(listed)

@@ -1,6 +1,6 @@
 """A cheap run of every method on 200 synthetic records of PTB-XL, for tests that all methods must pass."""
 
-from ecgbook.experiments.methods import METHODS
+from ecgbook.experiments.execute import METHODS
 from ecgbook.runs.run import Run
 from ecgkit.datasets.synthetic import GENERATOR_VERSION
 

@@ -1,5 +1,6 @@
 """A trainer without a network for tests of sweeps: deterministic, with epochs and checkpoints, killable."""
 
+import errno
 import json
 import os
 import signal
@@ -10,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ecgbook.runs.results import Predictions, save_predictions, state_folder, write_record
+from ecgbook.runs.records import Predictions, save_predictions, state_folder, write_record
 from ecgbook.runs.run import Run
+from ecgkit.errors import DataNotFoundError
 from ecgkit.evaluation import bootstrap, macro_auc
 from ecgkit.files import atomic_write
 
@@ -34,6 +36,12 @@ def fake_execute(
     done = json.loads(checkpoint.read_text()) if checkpoint.exists() else {"epoch": 0, "weight": 0.0}
     if run.params.get("fails"):
         raise ArithmeticError("the loss is NaN")
+    if run.params.get("full") == "os":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoint))
+    if run.params.get("full") == "torch":
+        raise RuntimeError("[enforce fail at inline_container.cc:858] . PytorchStreamWriter failed")
+    if run.params.get("absent"):
+        raise DataNotFoundError("fetch them with `ecgkit data download`")
     if run.params.get("dies"):
         os.kill(os.getpid(), signal.SIGKILL)
     for epoch in range(done["epoch"], epochs):

@@ -1,7 +1,10 @@
-"""The commands train, sweep and results."""
+"""The commands run, sweep and results."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +12,9 @@ import pytest
 from fake_runner import fake_execute, make_run
 from typer.testing import CliRunner
 
-from ecgbook.runs.results import failed_record, load_predictions, read_record, write_record
+from ecgbook.cli import app
+from ecgbook.runs.records import content_sha256, failed_record, load_predictions, read_record, write_record
 from ecgbook.runs.run import Run
-from ecgkit.cli import app
 from ecgkit.datasets.synthetic import GENERATOR_VERSION, make_synthetic
 from ecgkit.evaluation import macro_auc
 
@@ -59,6 +62,68 @@ def test_a_folder_without_records_and_a_page_that_is_missing_are_errors(
     assert cli.invoke(app, missing).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["results", ""], "experiment '' cannot name a folder"),
+        (["results", "/abs"], "experiment '/abs' cannot name a folder"),
+        (["results", "../x"], "cannot name a folder"),
+        (["results", "nothing"], "no finished run of 'nothing'"),
+        (["results", "demo"], "field metrics is missing"),
+        (["results"], "field metrics is missing"),
+        (["scoreboard", "--work", "x"], "there is no work 'x'"),
+        (["sweep", "deep.json"], "deep.json: nested too deeply"),
+        (["sweep", "deep.json", "--minutes", "1"], "deep.json: nested too deeply"),
+        (["sweep", "one.json", "--minutes", "nan"], "must be above 0"),
+        (["run", "--param", "lr=NaN"], "not made of finite numbers"),
+        (["run", "--experiment", "check"], "choose another"),
+        (["run", "--seed", "-1"], "seed is -1; a whole number from 0"),
+    ],
+)
+def test_odd_input_ends_in_one_line(
+    arguments: list[str],
+    message: str,
+    results: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("deep.json").write_text("[" * 10**5)
+    sheet = {"experiment": "x", "grid": {k: v for k, v in make_run().to_dict().items() if k != "params"}}
+    sheet["grid"].pop("experiment")
+    Path("one.json").write_text(json.dumps(sheet))
+    if "is missing" in message:  # a record that lacks a field, under a seal of its own
+        path = next(results.glob("demo/*.json"))
+        record = {name: value for name, value in json.loads(path.read_text()).items() if name != "metrics"}
+        path.write_text(json.dumps({**record, "content_sha256": content_sha256(record)}))
+    outcome = CliRunner().invoke(app, [*arguments, "--results", str(results)])
+    assert (outcome.exit_code, isinstance(outcome.exception, SystemExit)) == (1, True), outcome.exception
+    assert message in outcome.output and outcome.output.count("\n") == 1
+
+
+def test_results_that_cannot_be_written_are_said_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "s.yaml").write_text(
+        "experiment: x\ngrid: {dataset: synthetic, dataset_version: '1', task: t, model: m, method: naive, "
+        "protocol: quick, seed: 0}"
+    )
+    for command in (["run"], ["sweep", str(tmp_path / "s.yaml")]):
+        outcome = CliRunner().invoke(app, [*command, "--results", str(tmp_path / "file" / "results")])
+        assert outcome.exit_code == 1
+        assert re.fullmatch(r"error: could not write .*file/results.*\n", outcome.output), outcome.output
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_every_terminal_can_show_every_table(encoding: str, tmp_path: Path) -> None:
+    fake_execute(make_run(phi_of="φ"), tmp_path, epoch_s=0.0)
+    command = [sys.executable, "-c", "from ecgbook.cli import main; main()", "results", "demo"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    fake_execute(make_run(1, phi_of="ψ"), tmp_path, epoch_s=0.0)
+    shown = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, env=environment)
+    assert shown.returncode == 0, shown.stderr
+    assert "03c6" in shown.stdout.decode(encoding)
+
+
 def test_a_check_without_pages_says_so(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +138,7 @@ def test_a_dry_run_lists_states_and_costs(results: Path, tmp_path: Path) -> None
     grid = [
         {"seed": 0, "params.width": [[8, 16]]},
         {"seed": 7, "params.width": [[8, 16]], "params.epochs": 4},
+        {"seed": 8, "params.width": [[8, 16]]},
     ]
     sheet = {"experiment": "demo", "defaults": defaults, "grid": grid}
     (tmp_path / "s.json").write_text(json.dumps(sheet))
@@ -80,14 +146,14 @@ def test_a_dry_run_lists_states_and_costs(results: Path, tmp_path: Path) -> None
     shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 0, shown.output
     assert shown.output.startswith("finished")
-    assert "missing" in shown.output and "(about 0.0 min)" in shown.output
-    assert "2 runs, 1 to do" in shown.output
+    assert "missing" in shown.output
+    assert "(about 0.0 min)" in shown.output and "3 runs, 2 to do" in shown.output
+    assert "(time not known)" in shown.output
     failed = Run.from_dict({**fields, "seed": 7, "params": {"width": [8, 16], "epochs": 4}})
     write_record(results, failed_record(failed, "the loss is NaN"))
-    assert "2 runs, 0 to do" in CliRunner().invoke(app, command).output
+    assert "3 runs, 1 to do" in CliRunner().invoke(app, command).output
     again = CliRunner().invoke(app, [*command, "--retry-failed"]).output
-    assert "failed    " + failed.hash in again and "(about 0.0 min)" in again
-    assert "2 runs, 1 to do" in again
+    assert "failed    " + failed.hash in again and "3 runs, 2 to do" in again
 
 
 @pytest.fixture
@@ -97,9 +163,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_synthetic(tmp_path / "data" / "ptbxl", n=60, seed=1).parent
 
 
-def test_train_makes_a_record_and_a_second_time_returns_at_once(data: Path, tmp_path: Path) -> None:
+def test_run_makes_a_record_and_a_second_time_returns_at_once(data: Path, tmp_path: Path) -> None:
     where = ["--data-root", str(data), "--results", str(tmp_path / "results")]
-    command = ["train", "--dataset", "ptbxl", "--model", "none", "--method", "naive", *where]
+    command = ["run", "--dataset", "ptbxl", "--model", "none", "--method", "naive", *where]
     first = CliRunner().invoke(app, command)
     assert first.exit_code == 0, first.output
     path = Path(first.output.split("record: ")[1].strip())
@@ -124,12 +190,12 @@ def test_train_makes_a_record_and_a_second_time_returns_at_once(data: Path, tmp_
         (["--model", "resnet0"], "resnet0"),
         (["--param", "epochs=ten"], "parameter epochs is 'ten'; a whole number is wanted"),
         (["--param", "epochs=2.5"], "parameter epochs is 2.5; a whole number is wanted"),
-        (["--param", "window_s=0"], "window_s and max_lr must be above 0"),
+        (["--param", "window_s=0"], "window_s is 0.0; it must be above 0"),
     ],
 )
 def test_a_mistake_ends_in_one_line(data: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     command = [
-        "train",
+        "run",
         "--dataset",
         "ptbxl",
         "--data-root",
@@ -144,15 +210,15 @@ def test_a_mistake_ends_in_one_line(data: Path, tmp_path: Path, arguments: list[
     assert not list((tmp_path / "results").glob("*/*.json"))
 
 
-def test_ctrl_c_ends_train_with_130(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_run_with_130(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ecgbook.experiments.runner.execute", stop)
+    monkeypatch.setattr("ecgbook.experiments.execute.execute", stop)
     where = ["--data-root", str(data), "--results", str(tmp_path / "results")]
-    command = ["train", "--dataset", "ptbxl", "--model", "none", "--method", "naive", *where]
+    command = ["run", "--dataset", "ptbxl", "--model", "none", "--method", "naive", *where]
     outcome = CliRunner().invoke(app, command)
-    assert (outcome.exit_code, "run the same command to go on" in outcome.output) == (130, True)
+    assert (outcome.exit_code, "to go on" in outcome.output) == (130, True)
 
 
 def test_sweep_says_how_it_ended(data: Path, tmp_path: Path) -> None:

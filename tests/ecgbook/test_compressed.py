@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ecgbook.experiments.compressed import SHARES, STUDENT, Variant, variant_rows
-from ecgbook.experiments.runner import execute
-from ecgbook.runs.results import load_predictions
+from ecgbook.experiments.execute import execute
+from ecgbook.runs.records import load_predictions
 from ecgbook.runs.run import Run
 from ecgkit import datasets, evaluation
 from ecgkit.datasets.synthetic import make_synthetic

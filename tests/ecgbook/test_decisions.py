@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from ecgbook.experiments import runner
+from ecgbook.experiments import execute as execute_module
 from ecgbook.experiments.decisions import judge
-from ecgbook.experiments.runner import execute
+from ecgbook.experiments.execute import execute
 from ecgbook.runs.check import check_record
-from ecgbook.runs.results import load, load_predictions, load_tables, write_record
+from ecgbook.runs.records import load_predictions, write_record
+from ecgbook.runs.results import load, load_tables
 from ecgbook.runs.run import Run
 from ecgkit import datasets, models
 from ecgkit.datasets.synthetic import make_synthetic
@@ -146,13 +147,13 @@ def test_it_is_the_plain_training_and_no_threshold_would_have_been_better(done: 
 def test_test_labels_influence_neither_scores_nor_thresholds(
     done: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = runner._parts
+    original = execute_module._parts
 
     def flipped(*arguments):
         parts = original(*arguments)
         return replace(parts, test=replace(parts.test, labels=1 - parts.test.labels))
 
-    monkeypatch.setattr(runner, "_parts", flipped)
+    monkeypatch.setattr(execute_module, "_parts", flipped)
     other = json.loads(do(a_run(data), tmp_path, data).read_text())
     honest = json.loads(done.read_text())
     assert other["table"] == honest["table"] and other["curve"] == honest["curve"]

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgkit.datasets import label_counts, ptbxl
+from ecgbook.experiments import label_counts
+from ecgkit.datasets import ptbxl
 from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.errors import DataNotFoundError, RecordError
 

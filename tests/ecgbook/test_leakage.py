@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecgbook.experiments.execute import execute
 from ecgbook.experiments.leakage import crossover
-from ecgbook.experiments.runner import execute
 from ecgbook.runs.check import check_record
 from ecgbook.runs.run import Run
 from ecgkit import datasets

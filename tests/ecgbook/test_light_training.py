@@ -10,20 +10,25 @@ from scipy.interpolate import CubicSpline
 from scipy.signal import butter, sosfiltfilt
 from sklearn.metrics import precision_score
 
-from ecgbook.experiments.light import light_config, source_parts, thesis
+from ecgbook.experiments.method import Splits
+from ecgbook.experiments.thesis import ThesisSettings, source_parts, thesis
 from ecgbook.runs import read_sweep
-from ecgbook.runs.outcome import Parts
 from ecgbook.runs.run import Run
 from ecgkit import datasets, evaluation, models
-from ecgkit.datasets.sources import pooled, scored_2021
+from ecgkit.datasets.derived import pooled, scored_2021
 from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.models.light_resnet18 import metadata_features
-from ecgkit.training import Scaler
-from ecgkit.training.light import LightConfig, LightData, light_scores, prepare_light, train_light
+from ecgkit.training import (
+    Scaler,
+    lightweight_scores,
+    prepare_lightweight,
+    to_device,
+    train_lightweight,
+)
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 CPU = torch.device("cpu")
-SMALL = LightConfig(epochs=1, batch_size=16, rate_hz=100, high_hz=40.0, seconds=2.0)
+SMALL = ThesisSettings(epochs=1, batch_size=16, rate_hz=100, high_hz=40.0, seconds=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +55,7 @@ def test_precision_is_that_of_scikit_learn() -> None:
 def test_preparation_is_filter_then_spline_then_first_seconds(data) -> None:
     config = replace(SMALL, rate_hz=80, seconds=3.0)
     part = data.subset([0, 5])
-    ours = prepare_light(part, config)
+    ours = prepare_lightweight(part, config)
     assert ours.signals.shape == (2, 12, 240) and ours.sampling_rate_hz == 80
     assert ours.lengths.tolist() == [240, 240]
     signal = part.signals[1].astype(np.float64) * part.mv_per_unit
@@ -64,12 +69,12 @@ def test_short_records_are_filtered_alone_and_padded_with_zeros(data) -> None:
     part = data.subset([0, 1])
     lengths = np.array([150, 1000], np.int32)
     cut = replace(part, lengths=lengths)
-    ours = prepare_light(cut, SMALL)
+    ours = prepare_lightweight(cut, SMALL)
     assert ours.lengths.tolist() == [150, 200] and not ours.signals[0, :, 150:].any()
     alone = replace(part.subset([0]), signals=part.signals[:1, :, :150], lengths=lengths[:1])
-    assert np.array_equal(ours.signals[0, :, :150], prepare_light(alone, SMALL).signals[0, :, :150])
+    assert np.array_equal(ours.signals[0, :, :150], prepare_lightweight(alone, SMALL).signals[0, :, :150])
     with pytest.raises(ValueError, match="lower high_hz"):
-        prepare_light(part, replace(SMALL, high_hz=50.0))
+        prepare_lightweight(part, replace(SMALL, high_hz=50.0))
 
 
 def test_one_epoch_is_adam_by_hand(data) -> None:
@@ -80,13 +85,13 @@ def test_one_epoch_is_adam_by_hand(data) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(12, 5))
 
-        def forward(self, x, metadata):
+        def forward(self, x):
             return x.square().mean(dim=2) @ self.weight
 
-    ready = prepare_light(data.subset(slice(0, 32)), SMALL)
-    part, scaler = LightData.of(ready, CPU, metadata=False), Scaler(0.0, 0.3)
+    ready = prepare_lightweight(data.subset(slice(0, 32)), SMALL)
+    part, scaler = to_device(ready, CPU), Scaler(0.0, 0.3)
     model = Linear()
-    done = train_light(model, part, part, scaler, SMALL, seed=3)
+    done = train_lightweight(model, part, part, scaler, SMALL, seed=3)
     features = (part.signals * 0.001 / 0.3).square().mean(dim=2).double()
     labels = part.labels.double()
     from ecgkit.training.loop import epoch_seed
@@ -109,29 +114,32 @@ def test_one_epoch_is_adam_by_hand(data) -> None:
 
 
 def test_scores_do_not_depend_on_the_batch_and_use_age_and_sex(data) -> None:
-    ready = prepare_light(data.subset(slice(0, 7)), SMALL)
+    ready = prepare_lightweight(data.subset(slice(0, 7)), SMALL)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = models.create("light_resnet18/E18", leads=12, classes=5)
-    told, scaler = LightData.of(ready, CPU, True), Scaler(0.0, 0.3)
+    told, scaler = to_device(ready, CPU, metadata=True), Scaler(0.0, 0.3)
     np.testing.assert_allclose(
-        light_scores(model, told, scaler), light_scores(model, told, scaler, batch_size=2), atol=1e-5
+        lightweight_scores(model, told, scaler),
+        lightweight_scores(model, told, scaler, batch_size=2),
+        atol=1e-5,
     )
     assert not np.allclose(
-        light_scores(model, told, scaler), light_scores(model, replace(told, metadata=None), scaler)
+        lightweight_scores(model, told, scaler),
+        lightweight_scores(model, replace(told, metadata=None), scaler),
     )
     assert torch.equal(told.metadata, metadata_features(ready.meta))
 
 
 def test_other_networks_and_unknown_settings_are_errors(data) -> None:
-    ready = prepare_light(data, SMALL)
-    parts = Parts(ready.subset(slice(0, 24)), ready.subset(slice(24, 34)), ready.subset(slice(34, 40)))
+    ready = prepare_lightweight(data, SMALL)
+    parts = Splits(ready.subset(slice(0, 24)), ready.subset(slice(24, 34)), ready.subset(slice(34, 40)))
     params = {"rate_hz": 100, "high_hz": 40.0, "seconds": 1.0}
     run = Run("t", "ptbxl", "1", "superdiagnostic", "fcn_wang", "thesis", "quick", 0, params=params)
     with pytest.raises(ValueError, match="E1 to E18"):
         thesis(run, parts, CPU, Path("absent"), None)
     with pytest.raises(ValueError, match="unknown parameter epoch;"):
-        light_config(replace(run, params={"epoch": 1}))
+        ThesisSettings.of(replace(run, params={"epoch": 1}))
 
 
 def test_the_sources_left_out_are_tested_on_and_no_other(data) -> None:
@@ -150,7 +158,7 @@ def test_the_sources_left_out_are_tested_on_and_no_other(data) -> None:
 
 def test_ptbxl_gets_the_labels_of_the_challenge(data) -> None:
     """Record by record with the map of codes, by way of the names of the classes."""
-    from ecgkit.datasets.code_maps import scp_to_snomed
+    from ecgkit.datasets.code_systems import scp_to_snomed
 
     scored = scored_2021(data)
     afib = scp_to_snomed()["AFIB"]
@@ -169,7 +177,7 @@ def test_ptbxl_gets_the_labels_of_the_challenge(data) -> None:
 @pytest.mark.parametrize("name", ["light_resnet18", "light_explanations", "light_resnet18_sources"])
 def test_the_sweeps_are_the_protocol_of_the_thesis(name: str) -> None:
     for run in read_sweep(SWEEPS / f"{name}.yaml"):
-        config = light_config(run)
+        config = ThesisSettings.of(run)
         assert (config.batch_size, config.weight_decay, config.metadata) == (256, 1e-5, True)  # Table 3.1
         assert config.lr == 0.003 or name == "light_explanations"
         assert (run.protocol == "paper") == (config.epochs == 30 and config.rate_hz == 250)

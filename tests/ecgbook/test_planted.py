@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 import torch
 
+from ecgbook.experiments.execute import execute
 from ecgbook.experiments.planted import detection_table, flags, removal
-from ecgbook.experiments.runner import execute
-from ecgbook.experiments.watch import SUSPECT, Watch
+from ecgbook.experiments.planting import KINDS, Planting, add_noise, flip_labels, plant
+from ecgbook.experiments.training_dynamics import SUSPECT, TrainingDynamics
 from ecgbook.runs.check import check_record
 from ecgbook.runs.results import load, load_tables
 from ecgbook.runs.run import Run
 from ecgkit import datasets
 from ecgkit.datasets.base import ECGDataset
-from ecgkit.datasets.planting import KINDS, Planting, add_noise, flip_labels, plant
-from ecgkit.datasets.primary import single_label
+from ecgkit.datasets.derived import single_label
 from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.evaluation import bootstrap, class_aucs, macro_auc
 from ecgkit.explain import grad_cam
@@ -139,7 +139,7 @@ def test_the_watch_sees_what_the_network_says() -> None:
     data, scaler = to_device(toy(20), torch.device("cpu")), Scaler(0.0, 0.2)
     torch.manual_seed(0)
     model = create("resnet18", leads=12, classes=4, width=4)
-    watch = Watch(data, scaler)
+    watch = TrainingDynamics(data, scaler)
     model.train()
     watch.look(model, batch_size=7)
     watch.look(model, batch_size=20)

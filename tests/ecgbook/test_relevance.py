@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from ecgbook.experiments.execute import execute
 from ecgbook.experiments.relevance import (
     CLASSES,
     PREMATURE,
@@ -23,7 +24,6 @@ from ecgbook.experiments.relevance import (
     summary,
     weighted_layers,
 )
-from ecgbook.experiments.runner import execute
 from ecgbook.runs.check import check_record
 from ecgbook.runs.run import Run
 from ecgkit import datasets, models

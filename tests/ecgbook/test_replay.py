@@ -13,7 +13,7 @@ import pytest
 import torch
 from cheap_runs import CHEAP, VERSION
 
-from ecgbook.experiments.runner import execute
+from ecgbook.experiments.execute import execute
 from ecgbook.runs import machine
 from ecgbook.runs.run import Run
 from ecgkit.datasets.synthetic import make_synthetic

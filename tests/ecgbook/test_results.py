@@ -1,7 +1,9 @@
 """The results store, its tables, and the check that finds what is wrong with it."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,21 +12,21 @@ from fake_runner import fake_execute, make_run
 from scipy import stats
 
 from ecgbook.page.tables import Table, paper_vs_ours, provenance, run_references
-from ecgbook.runs.check import changed_code, check, check_record, unshown
-from ecgbook.runs.results import (
+from ecgbook.papers.verdicts import best_score
+from ecgbook.runs.check import changed_code, check, check_record
+from ecgbook.runs.records import (
     Predictions,
-    aggregate,
     content_sha256,
-    load,
     load_predictions,
+    read_predictions,
     read_record,
     record_path,
     results_folder,
     save_predictions,
     write_record,
 )
-from ecgbook.runs.sources import loaded_experiments
-from ecgkit.errors import RecordError
+from ecgbook.runs.results import aggregate, load
+from ecgkit.errors import DamagedError, EcgkitError, FormatError, RecordError
 from ecgkit.evaluation import class_aucs
 
 
@@ -60,6 +62,20 @@ def test_aggregate_is_the_mean_with_a_t_interval(results: Path) -> None:
     assert row["macro_auc_high"] == pytest.approx(high)
     one = aggregate(frame[frame["seed"] == 0]).iloc[0]
     assert (one["seeds"], one["macro_auc_low"]) == (1, frame["macro_auc_low"].iloc[0])
+    assert "macro_auc_seeds" not in row
+
+
+def test_aggregate_drops_no_metric_and_counts_no_run_twice(results: Path) -> None:
+    frame = load("demo", results).query("model == 'fake'")
+    pd.testing.assert_frame_equal(aggregate(pd.concat([frame, frame, frame[:1]])), aggregate(frame))
+    without = frame.assign(macro_auc=frame["macro_auc"].mask(frame["seed"] != 2))
+    (row,) = aggregate(without).to_dict("records")
+    last = frame[frame["seed"] == 2].iloc[0]  # only the last of three has the metric: its own interval
+    assert (row["seeds"], row["macro_auc_seeds"], row["macro_auc"]) == (3, 1, last["macro_auc"])
+    assert (row["macro_auc_low"], row["macro_auc_high"]) == (last["macro_auc_low"], last["macro_auc_high"])
+    (row,) = aggregate(frame.assign(macro_auc=np.nan)).to_dict("records")
+    assert np.isnan(row["macro_auc"]) and row["seeds"] == 3
+    assert aggregate(load("nothing", results)).empty
 
 
 def test_predictions_come_back_as_float16_with_labels_and_ids(tmp_path: Path) -> None:
@@ -77,8 +93,9 @@ def test_predictions_come_back_as_float16_with_labels_and_ids(tmp_path: Path) ->
     assert (train.y_score == scores[:5].astype(np.float16)).all()
     with pytest.raises(ValueError, match="no scores of validation records"):
         load_predictions(run.hash, tmp_path, "validation")
-    with pytest.raises(FileNotFoundError, match="0 files"):
-        load_predictions("ffff", tmp_path)
+    for key in ("ffff", "", "*", "../x"):
+        with pytest.raises(FileNotFoundError, match="0 files"):
+            load_predictions(key, tmp_path)
     with pytest.raises(ValueError, match="do not fit"):
         save_predictions(tmp_path, run, Predictions(ids[:6], labels, scores))
     with pytest.raises(ValueError, match="5 train records"):
@@ -145,23 +162,36 @@ def test_classes_and_counts_are_computed_again_too(results: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"device": 5}, "field device has a wrong type"),
-        ({"curve": None}, "field curve has a wrong type"),
-        ({"schema": 2}, "schema 2"),
-        ({"status": "half"}, "status 'half'"),
+        ({"device": 5}, "field device is not what a run writes: 5"),
+        ({"curve": None}, "field curve is not"),
+        ({"curve": [1]}, "field curve is not"),
+        ({"schema": 2}, "has schema 2, not 1"),
+        ({"status": "half"}, "status 'half' is neither"),
         ({"hash": "0" * 16}, "its run belongs to"),
         ({"run": {}}, "field run"),
+        ({"run": {**make_run().to_dict(), "params": 5}}, "field run"),
         ({"metrics": {"macro_auc": {"point": 0.5, "low": 0.6, "high": 0.7}}}, "no point in an interval"),
-        ({"data": {"records": {"test": 41}}}, "40 predictions for 41"),
-        ({"metrics": {"macro_auc": {"point": None, "low": 0.6, "high": 0.7}}}, "no point in an interval"),
-        ({"metrics": {"macro_auc": 0.5}}, "cannot be checked (AttributeError"),
-        ({"data": {}}, "cannot be checked (KeyError: 'records')"),
+        ({"data": {"records": {"train": 9, "validation": 9, "test": 41}}}, "40 predictions for 41"),
+        ({"metrics": {"macro_auc": {"point": None, "low": 0.6, "high": 0.7}}}, "field metrics is not"),
+        ({"metrics": {"macro_auc": 0.5}}, "field metrics is not"),
+        (
+            {"metrics": {"class_aucs": {"point": 0.5, "low": 0.5, "high": 0.5}}},
+            "cannot be checked (TypeError",
+        ),
+        ({"samples_backprop": 10**400}, "field samples_backprop is not"),
+        ({"effective_epochs": True}, "field effective_epochs is not"),
+        ({"seconds": {"train": "long"}}, "field seconds is not"),
+        ({"accounting": []}, "field accounting is not"),
+        ({"per_class": [{"class": "a"}]}, "field per_class is not"),
+        ({"data": {}}, "field data is not"),
         ({"intervals": "as drawn"}, "does not say how the interval of macro_auc was drawn"),
+        ({"intervals": "bootstrap over test records, 99999999 draws, 95 %"}, "99,999,999 times"),
         ({"intervals": ...}, "field intervals is missing"),
         ({"config": ...}, "field config is missing"),
         ({"threads": ...}, "field threads is missing"),
         ({"predictions": "gone.npz"}, "are missing"),
         ({"predictions": None}, "names no predictions, but"),
+        ({"predictions_sha256": "0" * 64}, "npz was changed after the run wrote it"),
     ],
 )
 def test_a_record_that_is_not_whole_is_found(results: Path, changes: dict[str, object], message: str) -> None:
@@ -199,6 +229,123 @@ def test_predictions_that_are_damaged_are_a_problem_and_a_copy_of_them_is_anothe
         assert ["cannot be" in problem and str(path) in problem for problem in check(results)] == [True]
         with pytest.raises(RecordError, match=path.name):
             load_predictions(path.stem, results)
+
+
+def write_arrays(path: Path, **changes: Any) -> None:
+    """Write predictions again with other arrays."""
+    with np.load(path) as stored:
+        np.savez_compressed(path, **{**dict(stored), **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"y_score": np.zeros((40, 3), np.complex64)},
+        {"y_score": np.zeros((40, 3), "U5")},
+        {"y_score": np.zeros((39, 3), np.float16)},
+        {"y_score": np.zeros(40, np.float16), "y_true": np.zeros(40, np.uint8)},
+        {"y_score": np.array([{}], object)},
+        {"record_ids": np.arange(39)},
+    ],
+)
+def test_predictions_of_another_form_are_damaged(results: Path, changes: dict[str, Any]) -> None:
+    path = first(results).with_suffix(".npz")
+    write_arrays(path, **changes)
+    with pytest.raises(DamagedError, match=rf"{path} cannot be read .* restore it, or delete it"):
+        read_predictions(path)
+    assert len(check(results)) == 1
+
+
+def test_predictions_that_unpack_to_gigabytes_are_not_read(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecgbook.runs.records._MAX_UNPACKED", 2**20)
+    path = first(results).with_suffix(".npz")
+    write_arrays(path, y_true=np.zeros((40, 2**15), np.uint8))
+    with pytest.raises(DamagedError, match="more than 1,048,576 bytes"):
+        read_predictions(path)
+
+
+def test_a_record_twice_among_the_predictions_or_a_nan_is_found(results: Path) -> None:
+    path = first(results).with_suffix(".npz")
+    write_arrays(path, record_ids=np.array([0, *range(39)]))
+    assert ["hold a record twice" in problem for problem in check(results)] == [True]
+    write_arrays(path, y_score=np.full((40, 3), np.nan, np.float16))
+    assert ["cannot be checked (ValueError" in problem for problem in check(results)] == [True]
+
+
+def test_a_copy_of_a_record_is_not_another_run(results: Path) -> None:
+    path = first(results)
+    for copy in (path.with_stem("0" * 16), results / "other" / path.name):
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+        with pytest.raises(DamagedError, match=rf"{copy}: its run belongs to demo/{path.name}"):
+            load(copy.parent.name, results)
+        copy.unlink()
+
+
+@pytest.mark.parametrize("name", ["", "/abs", "..", "*", "a/b"])
+def test_what_names_no_experiment_is_an_argument_error(results: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a folder"):
+        load(name, results)
+
+
+def test_what_is_no_record_ends_in_one_sentence(results: Path) -> None:
+    path = first(results)
+    content = path.read_bytes()
+    for damaged in (b"[" * 10**5, b"\xff", b"{}", b"[]", b"1" * 5000, b"", b'{"a": "\\ud800"}'):
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedError, match=rf"{path} .*run again"):
+            read_record(path)
+    path.write_bytes(content)
+    rewrite(path, schema=2)
+    with pytest.raises(FormatError, match="schema 2"):
+        read_record(path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="do the run"):
+        read_record(path)
+    os.mkfifo(path)  # reading it would wait for ever
+    with pytest.raises(DamagedError, match="take it out"):
+        read_record(path)
+
+
+def test_mutated_records_never_end_in_a_traceback(results: Path) -> None:
+    """Bytes changed at random, and fields replaced at random under a new seal."""
+    path, rng = first(results), np.random.default_rng(0)
+    text, predictions = path.read_bytes(), path.with_suffix(".npz").read_bytes()
+    values: list[Any] = [None, True, -1, 10**30, 1e300, "", "x", [], [None], {}, {"a": None}, [[]], [{}]]
+    refused = 0
+    for number in range(120):
+        path.write_bytes(text)
+        path.with_suffix(".npz").write_bytes(predictions)
+        if number % 2:
+            file = path if number % 4 == 1 else path.with_suffix(".npz")
+            mutated = bytearray(file.read_bytes())
+            for place in rng.integers(0, len(mutated), rng.integers(1, 4)):
+                mutated[place] = rng.integers(0, 256)
+            file.write_bytes(mutated)
+        else:
+            changed = json.loads(text)
+            inside = changed
+            while True:  # walk to a random place
+                keys = list(inside) if isinstance(inside, dict) else range(len(inside))
+                key = keys[rng.integers(len(keys))]
+                if not isinstance(inside[key], dict | list) or not inside[key] or rng.random() < 0.3:
+                    break
+                inside = inside[key]
+            inside[key] = values[rng.integers(len(values))]
+            path.write_text(json.dumps({**changed, "content_sha256": content_sha256(changed)}))
+        try:
+            frame = load("demo", results)
+            aggregate(frame)
+            best_score(results, "demo", [{"model": "fake"}, {"model": "other"}], "macro_auc")
+            load_predictions(path.stem, results)
+        except EcgkitError as error:
+            assert str(path.with_suffix("")) in str(error)
+            refused += 1
+        for problem in check_record(path):
+            assert str(path.with_suffix("")) in problem, problem
+    assert 60 < refused < 120, "the mutations are too harmless, or nothing is read at all"
 
 
 def test_code_that_cannot_be_identified_is_counted(results: Path) -> None:
@@ -253,53 +400,36 @@ def test_pages_are_compared_with_the_records(
     assert check(results, [source]) == []
 
 
-def test_experiments_behind_variables_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("ecgkit: {results: [demo, planned]}", "loads 'planned', which is neither"),
+        ("ecgkit: {results: demo}", "a list of experiments is wanted"),
+        ("ecgkit: [", "front matter is not valid YAML"),
+        ("ecgkit: {data: [ptbxl]}", None),
+        ("kernelspec: {name: python3}", None),
+    ],
+)
+def test_experiments_that_a_page_declares_must_exist(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str, message: str | None
+) -> None:
     monkeypatch.chdir(tmp_path)
     source = tmp_path / "chapter.md"
-    source.write_text("""
-```{code-cell} ipython3
-:tags: [hide-input]
-
-%matplotlib inline
-NAME = "in_a_variable"
-runs = results.load(NAME)
-both = [results.load(name) for name in ("in_a_loop", "too")]
-for table, experiment in (("Table 2", "in_a_pair"), ("Table 3", "as_well")):
-    results.load(experiment)
+    source.write_text(f"---\n{head}\n---\nText.\n")
+    problems = check(results, [source])
+    assert [message in problem for problem in problems if message] == [True] * (message is not None)
+    assert len(problems) == (message is not None)
 
 
-def load(experiment, dataset="ptbxl"):
-    return results.load(experiment)
-
-
-def with_care(which):
-    return load(which)
-
-
-with_care("in_a_function")
-for name, dataset in zip("ab", (1, 2), strict=True):
-    print(name)
-for name in ("elsewhere", "not loaded"):
-    print(name)
-datasets.load("no_experiment")
-```
-""")
-    names = {"in_a_variable", "in_a_loop", "too", "in_a_pair", "as_well", "in_a_function"}
-    assert loaded_experiments(source) == (names, set())
-    problems = check(tmp_path / "results", [source])
-    assert len(problems) == 6 and all("neither in" in problem for problem in problems)
-    cells = [{"cell_type": "code", "source": ["runs = results.load(names[0])"]}]
+def test_a_notebook_declares_what_it_loads_in_its_metadata(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     notebook = tmp_path / "n.ipynb"
-    notebook.write_text(json.dumps({"cells": cells}))
-    assert "which experiment is results.load(names[0])?" in check(tmp_path / "results", [notebook])[0]
-
-
-def test_runs_that_no_page_shows_are_found(results: Path, tmp_path: Path) -> None:
-    runs = load("demo", results)
-    page = tmp_path / "page.html"
-    page.write_text(Table(runs[1:], runs[1:])._repr_html_())
-    assert unshown(results, [page]) == [f"demo/{runs['hash'].iloc[0]}"]
-    assert unshown(results, []) == sorted(f"demo/{key}" for key in runs["hash"])
+    notebook.write_text(json.dumps({"cells": [], "metadata": {"ecgkit": {"results": ["demo", "planned"]}}}))
+    assert ["'planned'" in problem for problem in check(results, [notebook])] == [True]
+    notebook.write_text("[1")
+    assert ["is no notebook" in problem for problem in check(results, [notebook])] == [True]
 
 
 def test_references_survive_in_a_stored_notebook(results: Path, tmp_path: Path) -> None:
@@ -332,7 +462,7 @@ def test_provenance_and_paper_beside_ours(results: Path) -> None:
     with pytest.raises(ValueError, match="several configurations"):
         paper_vs_ours(paper[["task", "paper"]], runs, ["task"], "macro_auc")
     empty = load("nothing", results)
-    assert "ecgkit sweep x" in repr(Table(empty, empty, "ecgkit sweep x"))
+    assert "ecgbook sweep x" in repr(Table(empty, empty, "ecgbook sweep x"))
     assert paper_vs_ours(paper, empty, ["task", "model"], "macro_auc")["ours"].tolist() == ["not run"] * 2
 
 
@@ -357,6 +487,7 @@ def test_the_results_folder_is_found_from_a_notebooks_folder(
     monkeypatch.chdir(tmp_path)
     checkout = Path(__file__).parents[2] / "results"
     assert results_folder().resolve() == checkout.resolve()
+    assert results_folder(to_write=True) == Path("results")  # never the checkout
     (tmp_path / "results").mkdir()
     assert results_folder() == Path("results")
     monkeypatch.setenv("ECGKIT_RESULTS", str(tmp_path / "elsewhere"))

@@ -8,17 +8,14 @@ from typing import Any
 
 import pytest
 
-from ecgbook.experiments.runner import execute
+from ecgbook.experiments.execute import execute
 from ecgbook.runs.check import check_record
 from ecgbook.runs.run import Run
 from ecgkit import datasets
 from ecgkit.datasets.synthetic import make_synthetic
+from ecgkit.training import run_epochs
 
-EPOCH_FUNCTIONS = (
-    "ecgkit.training.loop._train_epoch",
-    "ecgkit.training.selection.loop.train_epoch",
-    "ecgkit.transfer.finetune._epoch",
-)
+LOOPS = ("ecgkit.training.supervised", "ecgkit.training.selection.train", "ecgkit.transfer.finetune")
 SMALL = {"width": 4, "lr": 0.01, "window_s": 2.5, "batch_size": 16}
 PARAMS: dict[str, dict[str, Any]] = {
     "leakage": {"epochs": 2},
@@ -73,17 +70,18 @@ class Epochs:
     begun: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        for name in EPOCH_FUNCTIONS:
-            module, _, function = name.rpartition(".")
-            original = getattr(__import__(module, fromlist=[function]), function)
-            self.patch.setattr(name, self._counted(original))
+        for module in LOOPS:
+            self.patch.setattr(f"{module}.run_epochs", self._counted(run_epochs))
 
     def _counted(self, original: Any) -> Any:
-        def counted(*arguments: Any) -> Any:
-            if self.begun + 1 == self.stop_at:
-                raise Killed
-            self.begun += 1
-            return original(*arguments)
+        def counted(learner: Any, one_epoch: Any, *arguments: Any, **options: Any) -> None:
+            def counted_epoch(epoch: int) -> dict[str, float]:
+                if self.begun + 1 == self.stop_at:
+                    raise Killed
+                self.begun += 1
+                return one_epoch(epoch)
+
+            original(learner, counted_epoch, *arguments, **options)
 
         return counted
 

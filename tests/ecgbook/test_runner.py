@@ -1,6 +1,8 @@
 """One run from data set to record: whole, repeatable, resumable, and equal to its parts done by hand."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from ecgbook.experiments import methods, runner
-from ecgbook.experiments.methods import METHODS, train_config
-from ecgbook.experiments.runner import execute
-from ecgbook.runs.check import check_record
-from ecgbook.runs.outcome import Outcome, Parts
-from ecgbook.runs.results import load, load_predictions, load_tables, state_folder
+from ecgbook.experiments import execute as execute_module
+from ecgbook.experiments.execute import METHODS, execute
+from ecgbook.experiments.method import RunResult, Splits, require_whole, train_config
+from ecgbook.runs.check import check, check_record
+from ecgbook.runs.records import load_predictions, state_folder
+from ecgbook.runs.results import load, load_tables
 from ecgbook.runs.run import Run
 from ecgkit import datasets, evaluation, models
-from ecgkit.datasets.primary import single_label
+from ecgkit.datasets.derived import single_label
 from ecgkit.datasets.synthetic import make_synthetic
 from ecgkit.training import selection
 
@@ -50,6 +52,7 @@ FIELDS = {
     "effective_epochs",
     "data",
     "predictions",
+    "predictions_sha256",
     "versions",
     "commit",
     "date",
@@ -138,13 +141,13 @@ def test_same_run_same_numbers(method, data, tmp_path) -> None:
 def test_test_labels_do_not_influence_the_scores(method, data, tmp_path, monkeypatch) -> None:
     run = a_run(data, method)
     honest = do(run, tmp_path / "a", data)
-    original = runner._parts
+    original = execute_module._parts
 
     def flipped(*arguments):
         parts = original(*arguments)
         return replace(parts, test=replace(parts.test, labels=1 - parts.test.labels))
 
-    monkeypatch.setattr(runner, "_parts", flipped)
+    monkeypatch.setattr(execute_module, "_parts", flipped)
     do(run, tmp_path / "b", data)
     assert honest["metrics"]  # the scores, not the metrics, must be the same
     a, b = (load_predictions(run.hash, tmp_path / x) for x in "ab")
@@ -164,7 +167,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_record(method, data, tmp_path
     expected = do(run, tmp_path / "a", data)
     with pytest.raises(Killed):
         do(run, tmp_path / "b", data, progress=kill)
-    assert (state_folder(tmp_path / "b", run) / "checkpoint.pt").exists()
+    assert list(state_folder(tmp_path / "b", run).glob("*/checkpoint.pt"))
     steps: list[int] = []
     resumed = do(run, tmp_path / "b", data, progress=lambda done, of: steps.append(done))
     assert steps == [3]
@@ -173,8 +176,6 @@ def test_a_run_that_was_stopped_ends_with_the_same_record(method, data, tmp_path
 
 @pytest.mark.parametrize("labels", ["single", "multi"])
 def test_a_run_with_selection_says_what_it_cost_and_passes_the_check(labels, data, tmp_path) -> None:
-    from ecgbook.runs import check, results
-
     params = {"width": 4, "tau": 0.3, "granularity": "epoch", "labels": labels, "phi": 0.2}
     run = a_run(data, "erts_dbpd", params=params)
     record = do(run, tmp_path, data)
@@ -182,8 +183,8 @@ def test_a_run_with_selection_says_what_it_cost_and_passes_the_check(labels, dat
     assert cost["scored"] == 2 * n and cost["backprop"] == record["samples_backprop"]
     assert cost["compute_equivalent_epochs"] == pytest.approx((2 * n / 3 + cost["backprop"]) / n)
     assert {"select", "grad_cam", "train"} <= set(record["seconds"])
-    assert check.check(tmp_path) == []
-    (row,) = results.load("test", tmp_path).to_dict("records")
+    assert check(tmp_path) == []
+    (row,) = load("test", tmp_path).to_dict("records")
     assert row["filtered"] == cost["filtered"] and row["seconds_grad_cam"] > 0
     with pytest.raises(ValueError, match="no setting teu"):
         do(replace(run, params={"teu": 0.3}), tmp_path, data)
@@ -210,8 +211,44 @@ def test_a_selection_run_that_was_stopped_ends_with_the_same_record(granularity,
 def test_a_finished_run_is_not_repeated(data, tmp_path, monkeypatch) -> None:
     run = a_run(data, "naive")
     record = do(run, tmp_path, data)
-    monkeypatch.setattr(runner, "METHODS", {})
+    monkeypatch.setattr(execute_module, "METHODS", {})
     assert do(run, tmp_path, data) == record
+
+
+def test_a_stopped_run_begins_anew_with_other_data(data, tmp_path, monkeypatch) -> None:
+    """What was learned of the labels before they changed is not mixed into what comes after."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, of: int) -> None:
+        raise Killed
+
+    run, original = a_run(data), execute_module._parts
+    with pytest.raises(Killed):
+        do(run, tmp_path / "a", data, progress=kill)
+
+    def changed(*arguments):
+        parts = original(*arguments)
+        train = replace(parts.train, labels=1 - parts.train.labels, fingerprint="f" * 64)
+        return replace(parts, train=train)
+
+    monkeypatch.setattr(execute_module, "_parts", changed)
+    expected = do(run, tmp_path / "b", data)
+    steps: list[int] = []
+    assert essence(do(run, tmp_path / "a", data, progress=lambda done, of: steps.append(done))) == essence(
+        expected
+    )
+    assert steps == [1, 2, 3]
+
+
+def test_doing_runs_needs_few_packages() -> None:
+    """Machines with a GPU often have no more than PyTorch and the scientific libraries."""
+    heavy = ("typer", "yaml", "requests", "wfdb", "h5py", "matplotlib", "pywt", "distributed")
+    code = "import ecgbook.experiments.execute, ecgbook.runs.sweep, sys\n"
+    code += f"print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_naive_predicts_the_frequencies_of_the_training_folds(data, tmp_path) -> None:
@@ -282,15 +319,15 @@ def test_every_method_gets_the_same_arguments() -> None:
 
     signatures = {tuple(inspect.signature(method).parameters) for method in METHODS.values()}
     assert signatures == {("run", "parts", "device", "checkpoint", "progress")}
-    assert {"naive", "supervised", "wavelet_nn", "thesis", *selection.names()} <= set(methods.METHODS)
+    assert {"naive", "supervised", "wavelet_nn", "thesis", *selection.names()} <= set(METHODS)
 
 
 def test_a_method_may_return_a_table_instead_of_scores(data, tmp_path, monkeypatch) -> None:
     rows = [{"fold": 0, "f1": 0.5}, {"fold": 1, "f1": 0.25}]
     value = {"correlation": {"point": -0.5, "low": -0.75, "high": 0.0}}
 
-    def folds(run, parts, device, checkpoint, progress) -> Outcome:
-        return Outcome(None, values=value, intervals="by hand", table=rows)
+    def folds(run, parts, device, checkpoint, progress) -> RunResult:
+        return RunResult(None, values=value, intervals="by hand", table=rows)
 
     monkeypatch.setitem(METHODS, "folds", folds)
     path = execute(a_run(data, "folds"), tmp_path, data_root=data, device="cpu")
@@ -306,7 +343,7 @@ def test_a_method_may_return_a_table_instead_of_scores(data, tmp_path, monkeypat
 def test_classes_too_rare_to_be_drawn_together_do_not_lose_the_run(data, tmp_path, monkeypatch) -> None:
     """Every class has one positive test record: hardly a draw has them all."""
 
-    def rare(run, parts, device, checkpoint, progress) -> Outcome:
+    def rare(run, parts, device, checkpoint, progress) -> RunResult:
         count = len(parts.test)
         names = tuple(f"c{k}" for k in range(count))
         changed = (
@@ -314,7 +351,7 @@ def test_classes_too_rare_to_be_drawn_together_do_not_lose_the_run(data, tmp_pat
             for part in (parts.train, parts.validation, parts.test)
         )
         scores = np.eye(count) + np.random.default_rng(0).random((count, count))
-        return Outcome(scores, parts=Parts(*changed))
+        return RunResult(scores, parts=Splits(*changed))
 
     monkeypatch.setitem(METHODS, "rare", rare)
     path = execute(a_run(data, "rare"), tmp_path, data_root=data, device="cpu")
@@ -324,7 +361,6 @@ def test_classes_too_rare_to_be_drawn_together_do_not_lose_the_run(data, tmp_pat
 
 
 def test_a_part_of_a_data_set_is_not_taken_for_the_whole(data, tmp_path) -> None:
-    from ecgbook.runs.data import require_whole
     from ecgkit.errors import DataNotFoundError
 
     part = datasets.load("ptbxl", root=data)

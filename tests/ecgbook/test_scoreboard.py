@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from ecgbook import papers
+from ecgbook.cli import app
 from ecgbook.papers.gaps import DRAWS
 from ecgbook.papers.scoreboard import VERDICTS, badge, claims, markdown
 from ecgbook.papers.verdicts import TESTS, best_score
-from ecgbook.runs.results import write_record
+from ecgbook.runs.records import write_record
 from ecgbook.runs.run import Run
-from ecgbook.cli import app
 
 MODELS = ("resnet1d_wang", "xresnet1d101", "inception1d", "fcn_wang", "lstm", "lstm_bidir")
 
@@ -225,7 +225,7 @@ def test_effective_epochs_and_seconds_are_compared_the_lower_the_better(tmp_path
 
 
 def test_micro_auc_is_computed_from_the_stored_predictions(tmp_path: Path) -> None:
-    from ecgbook.runs.results import Predictions, save_predictions
+    from ecgbook.runs.records import Predictions, save_predictions
     from ecgkit.evaluation import micro_auc
 
     rng = np.random.default_rng(0)
@@ -280,7 +280,7 @@ def test_level_is_judged_by_the_paired_difference(
 
 
 def test_level_of_one_seed_is_paired_over_the_test_records(tmp_path: Path) -> None:
-    from ecgbook.runs.results import Predictions, save_predictions
+    from ecgbook.runs.records import Predictions, save_predictions
     from ecgkit.evaluation import macro_auc, paired_bootstrap
 
     rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgbook.experiments.runner import execute
+from ecgbook.experiments.execute import execute
 from ecgbook.experiments.transfer_curve import sites_apart
 from ecgbook.runs.check import check_record
 from ecgbook.runs.run import Run

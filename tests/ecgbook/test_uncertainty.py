@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ecgbook.experiments.runner import execute
+from ecgbook.experiments.execute import execute
 from ecgbook.experiments.uncertainty import correlations, spread_by_likelihood, spread_pairs
 from ecgbook.runs.run import Run
 from ecgkit import datasets

@@ -45,7 +45,8 @@ class Server:
     (``503:1``); ``drop`` (half of the body, then the connection closes); ``drop-chunked`` (the same without a
     Content-Length); ``stall`` (half of the body, then silence); ``ignore-range`` (200 with the whole body);
     ``ignore-range-drop`` (half of that); ``wrong-range`` (206 that begins elsewhere); ``wrong`` (other bytes,
-    as many).
+    as many); ``endless`` (a body without end); ``drip`` and ``drip-head`` (body or head, byte by byte).
+    `names_versions` says whether answers have an ETag.
     """
 
     def __init__(self, files: Mapping[str, bytes], plan: Mapping[str, list[str]] | None = None) -> None:
@@ -53,6 +54,7 @@ class Server:
         self.requests: list[Request] = []
         self.most_at_once = 0
         self.delay_s = 0.0
+        self.names_versions = True
         self._plan = defaultdict(deque, {path: deque(words) for path, words in (plan or {}).items()})
         self._lock = threading.Lock()
         self._at_once = 0
@@ -121,7 +123,7 @@ class Server:
                 asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
                 if self.headers.get("If-Range", etag) != etag or word.startswith("ignore-range"):
                     asked = None
-                headers = {"ETag": etag}
+                headers = {"ETag": etag} if server.names_versions else {}
                 status, start = 200, 0
                 if asked is not None:
                     start = int(asked[1])
@@ -134,6 +136,14 @@ class Server:
                 body = content[start:]
                 self._send(path, status, body, headers, word)
 
+            def _drip(self, content: bytes) -> None:
+                for byte in content:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    if server._closing.wait(0.02):
+                        break
+                self.close_connection = True
+
             def _send(
                 self, path: str, status: int, body: bytes, headers: Mapping[str, str], word: str = "ok"
             ) -> None:
@@ -142,15 +152,22 @@ class Server:
                 agent = self.headers.get("User-Agent", "")
                 with server._lock:
                     server.requests.append(Request(path, self.headers.get("Range"), status, len(sent), agent))
+                if word == "drip-head":
+                    self._drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 2000)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                if word == "drop-chunked":
+                if word in ("drop-chunked", "endless"):
                     self.send_header("Transfer-Encoding", "chunked")
                     sent = f"{len(body):x}\r\n".encode() + sent
                 else:
                     self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                while word == "endless":
+                    self.wfile.write(b"10000\r\n" + bytes(65536) + b"\r\n")
+                if word == "drip":
+                    self._drip(sent)
+                    sent = b""
                 self.wfile.write(sent)
                 self.wfile.flush()
                 if word == "stall":

@@ -1,6 +1,8 @@
 """The Challenge sets: headers in all variants, unequal lengths and rates, labels alone, real records."""
 
 import re
+import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,13 @@ import scipy.signal
 from ecgkit import datasets
 from ecgkit.datasets import challenge
 from ecgkit.datasets.base import DataSource
+from ecgkit.datasets.code_systems import CPSC9
+from ecgkit.datasets.derived import first_seconds
 from ecgkit.datasets.labels_challenge import label_matrix, published_counts, read_labels
-from ecgkit.datasets.labels_snomed import CPSC9
 from ecgkit.datasets.sph import SPH
 from ecgkit.datasets.splits import assert_no_patient_straddles
 from ecgkit.datasets.synthetic import make_synthetic
-from ecgkit.errors import DataNotFoundError, RecordError
+from ecgkit.errors import DamagedError, DataNotFoundError, FormatError, TableError
 from ecgkit.signals.record import STANDARD_LEADS
 
 AF, RBBB, CRBBB, LAE = "164889003", "59118001", "713427006", "67741000119109"
@@ -139,19 +142,133 @@ def test_broken_headers_are_left_out_and_named(tmp_path: Path) -> None:
         ds = datasets.load("csn", tmp_path)
     assert ds.meta["record_id"].tolist() == ["JS00001", "S23074"]
     texts = [str(w.message) for w in warned]
-    assert any("JS01052" in text for text in texts)
-    assert any("2 of 4 records" in text for text in texts)
+    assert len(texts) == 1 and texts[0].startswith("csn: 2 of 4 records are left out")
+    assert "WFDBRecords/01/019/JS01052.hea: " in texts[0] and "JS00003.mat" in texts[0]
 
 
 def test_a_damaged_signal_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "georgia", "E00001")
     header = tmp_path / "georgia" / "E00001.hea"
     header.write_text(header.read_text().replace("1000/mV", "1000/pF"))
-    with pytest.raises(RecordError, match=r"E00001.*'pF'"):
+    with pytest.raises(FormatError, match=r"E00001.*'pF'"):
         datasets.load("georgia", tmp_path)
     header.write_text(header.read_text().replace(" V6\n", " V7\n"))
-    with pytest.raises(RecordError, match=r"E00001\.hea: missing lead V6"):
+    with pytest.raises(FormatError, match=r"E00001\.hea: missing lead V6"):
         datasets.load("georgia", tmp_path)
+
+
+def left_out(root: Path, name: str = "georgia") -> str:
+    """The warning about records that are left out."""
+    with pytest.warns(UserWarning, match="records are left out") as warned:
+        datasets.load(name, root)
+    return str(warned[0].message)
+
+
+def test_the_same_record_counts_once(tmp_path: Path) -> None:
+    """As packed and as unpacked, behind a link, and under two headers; two that differ are an error."""
+    root = tmp_path / "georgia"
+    for name in ("E00001", "E00002"):
+        write(root, name)
+        write(root / "g1", name)
+    (root / "g2").symlink_to(root / "g1")
+    assert "2 of 4 records" in left_out(tmp_path) and "g1/E00001.hea: a second copy of" in left_out(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert datasets.load("georgia", tmp_path).meta["record_id"].tolist() == ["E00001", "E00002"]
+    shutil.rmtree(root / "g1")
+    (root / "g2").unlink()
+    header = (root / "E00002.hea").read_text().replace("E00002.mat", "E00001.mat")
+    (root / "E00002.hea").write_text(header)
+    assert "E00002.hea: its signals (E00001.mat) are those of E00001.hea" in left_out(tmp_path)
+    write(root / "g1", "E00001", "#Dx: 426783006\n")
+    with pytest.raises(DamagedError, match=r"two different records of one name; remove one"):
+        datasets.load("georgia", tmp_path)
+
+
+def test_records_behind_links_are_loaded(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "019", "JS00001")
+    (tmp_path / "csn" / "WFDBRecords").mkdir(parents=True)
+    (tmp_path / "csn" / "WFDBRecords" / "01").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "019" / "JS00002.hea").symlink_to(tmp_path / "nowhere")
+    assert "JS00002.hea" in left_out(tmp_path, "csn")
+    (tmp_path / "elsewhere" / "019" / "JS00002.hea").unlink()
+    assert len(datasets.load("csn", tmp_path)) == 1
+
+
+def test_signals_without_a_header_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "georgia", "E00001")
+    write(tmp_path / "georgia", "E00002")
+    (tmp_path / "georgia" / "E00001.hea").unlink()
+    (tmp_path / "georgia" / "._E00002.hea").write_bytes(b"\0\5\x16\7")  # macOS
+    assert "1 of 2 records" in left_out(tmp_path) and "E00001.mat: its header" in left_out(tmp_path)
+
+
+def test_units_endings_and_cases(tmp_path: Path) -> None:
+    """Microvolts, names in other cases (network drives), a .dat in place of the .mat, one sample."""
+    root = tmp_path / "georgia"
+    signal = write(root, "E00001", gain="1/uV")
+    write(root, "E00002")
+    for end in ("hea", "mat"):
+        (root / f"E00002.{end}").rename(root / f"e00002.{end.upper()}")
+    signal_3 = write(root, "E00003")
+    (root / "E00003.mat").unlink()
+    signal_3.T.astype("<i2").tofile(root / "E00003.dat")
+    header = (root / "E00003.hea").read_text().replace("E00003.mat 16+24", "E00003.dat 16")
+    (root / "E00003.hea").write_text(header)
+    write(root, "E00004", samples=1)
+    ds = datasets.load("georgia", tmp_path, sampling_rate_hz=500)
+    assert ds.meta["record_id"].tolist() == ["E00001", "E00002", "E00003", "E00004"]
+    np.testing.assert_array_equal(ds.signals[0], signal)
+    np.testing.assert_array_equal(ds.signals[2], signal_3)
+    assert ds.lengths.tolist() == [5000, 5000, 5000, 1]
+    assert datasets.load("georgia", tmp_path).lengths.tolist() == [1000, 1000, 1000, 1]
+
+
+@pytest.mark.parametrize("code", ["16488900\u00b2", "A\x1fF", "no-code", "1" * 5000])
+def test_a_bad_code_leaves_its_record_out(tmp_path: Path, code: str) -> None:
+    write(tmp_path / "georgia", "E00001")
+    write(tmp_path / "georgia", "E00002", f"#Dx: {code}\n")
+    assert "E00002.hea: the Dx line holds" in left_out(tmp_path)
+
+
+# CPSC 2018 as its organisers published it
+
+
+def write_original(folder: Path, names: str, table: str) -> np.ndarray:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "REFERENCE.csv").write_text(table)
+    signals = np.random.default_rng(0).normal(0, 0.4, (len(names.split()), 12, 4000))
+    for name, signal in zip(names.split(), signals, strict=True):
+        ecg = {"sex": "Female", "age": np.array([[61.0]]), "data": signal}
+        scipy.io.savemat(folder / f"{name}.mat", {"ECG": ecg})
+    return signals
+
+
+HEAD = "Recording,First_label,Second_label,Third_label\n"
+
+
+@pytest.mark.parametrize("sub", ["", "TrainingSet1"])
+def test_the_organisers_own_layout(tmp_path: Path, sub: str) -> None:
+    signals = write_original(tmp_path / "c" / sub, "A0001 A0002 A0003", HEAD + "A0001,5,,\nA0002,1,9,\n")
+    with pytest.warns(UserWarning, match=r"1 of 3 .*A0003\.mat: .*REFERENCE\.csv does not list it"):
+        ds = datasets.load("cpsc2018", tmp_path / "c", sampling_rate_hz=500)
+    assert ds.meta["record_id"].tolist() == ["A0001", "A0002"]
+    assert ds.meta["age"].tolist() == [61, 61] and set(ds.meta["sex"]) == {"female"}
+    assert [{ds.classes[k] for k in np.flatnonzero(row)} for row in ds.labels] == [{"RBBB"}, {"NORM", "STE"}]
+    np.testing.assert_allclose(ds.signals * ds.mv_per_unit, signals[:2], atol=0.000501)
+
+
+def test_what_can_be_wrong_with_the_organisers_layout(tmp_path: Path) -> None:
+    root = tmp_path / "cpsc2018"
+    write_original(root, "A0001 A0002", HEAD + "A0001,5,,\nA0002,1,,\nA0003,1,,\n")
+    scipy.io.savemat(root / "A0002.mat", {"ECG": {"data": np.zeros((3, 5))}})
+    expected = r"2 of 3 records are left out: 1 are not on this disk; A0002\.mat: .*12 leads"
+    with pytest.warns(UserWarning, match=expected):
+        assert len(datasets.load("cpsc2018", tmp_path)) == 1
+    (root / "REFERENCE.csv").unlink()
+    with pytest.raises(DataNotFoundError, match=r"no REFERENCE\.csv with their labels"):
+        datasets.load("cpsc2018", tmp_path)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
@@ -159,7 +276,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match="cpsc2018"):
         datasets.load("cpsc2018", tmp_path / "georgia")  # records of another set do not count
     (tmp_path / "georgia" / "E00001.mat").unlink()
-    with pytest.raises(RecordError, match="no complete record"):
+    with pytest.raises(FormatError, match=r"no complete record.*E00001\.mat"):
         datasets.load("georgia", tmp_path)
 
 
@@ -168,9 +285,11 @@ def test_first_seconds_crops_and_leaves_out(tmp_path: Path) -> None:
     write(root, "A0001", samples=4000)
     write(root, "A0002", samples=8000)
     ds = datasets.load("cpsc2018", root)
-    part = challenge.first_seconds(ds)
+    part = first_seconds(ds)
     assert part.signals.shape == (1, 12, 1000) and part.lengths.tolist() == [1000]
     np.testing.assert_array_equal(part.signals[0], ds.signals[1, :, :1000])
+    with pytest.raises(ValueError, match="no sample"):
+        first_seconds(ds, 0)
     assert part.fingerprint != ds.fingerprint and len(part.fingerprint) == 64
 
 
@@ -194,12 +313,24 @@ def test_labels_alone(tmp_path: Path) -> None:
     reference = tmp_path / "REFERENCE.csv"
     reference.write_text("Recording,First_label,Second_label,Third_label\nA0001,2,5,\n")
     assert read_labels(reference)["codes"].tolist() == [(AF, RBBB)]
-    reference.write_text("Recording,First_label,Second_label,Third_label\nA0001,10,,\n")
-    with pytest.raises(RecordError, match="A0001"):
-        read_labels(reference)
-    reference.write_text("a,b\n1,2\n")
-    with pytest.raises(RecordError, match="neither"):
-        read_labels(reference)
+    reference.write_bytes(b"\xef\xbb\xbf" + (HEAD + "A0001.mat,2.0,,\n,,,\n").replace(",", ";").encode())
+    assert (
+        read_labels(reference)["codes"].tolist() == [(AF,)] and read_labels(reference).record_id[0] == "A0001"
+    )
+    demographics = "record,tranche_name,age,sex,diagnosis\nA1,"
+    for text, message in (
+        (
+            HEAD + "A0001,10,,\n",
+            r"line 2 \(record A0001\), column First_label: '10' is not a number",
+        ),
+        (HEAD + "A0001,1,,\nA0001,2,,\n", "was listed before, in line 2"),
+        ("a,b\n1,2\n", "neither"),
+        (demographics + "Mars,1,F,NSR\n", "column tranche_name: 'Mars'"),
+        (demographics + "CPSC,1,F,NSR;XYZ\n", "column diagnosis: .*'XYZ'"),
+    ):
+        reference.write_text(text)
+        with pytest.raises(TableError, match=message):
+            read_labels(reference)
     for nothing in (tmp_path / "no.csv", tmp_path / "g0"):
         with pytest.raises(DataNotFoundError):
             read_labels(nothing)
@@ -247,6 +378,25 @@ def test_every_real_record_loads(
         expected = scipy.io.loadmat(header.with_suffix(".mat"))["val"] / gain
         stored = native.signals[row, :, : native.lengths[row]] * native.mv_per_unit
         np.testing.assert_allclose(stored, expected, atol=0.000501)
+
+
+@pytest.mark.real_data
+def test_the_organisers_records_are_those_of_the_challenge(real_data: Path) -> None:
+    """The Challenge rounded the same signals to 1 uV; names, classes, ages and sexes agree."""
+    if not (real_data / "cpsc2018_original").is_dir():
+        pytest.skip("cpsc2018_original is not there")
+    own = datasets.load("cpsc2018", real_data / "cpsc2018_original", sampling_rate_hz=500)
+    challenge_set = datasets.load("cpsc2018", real_data, sampling_rate_hz=500)
+    rows = {name: row for row, name in enumerate(own.meta["record_id"])}
+    both = [(rows[name], row) for row, name in enumerate(challenge_set.meta["record_id"]) if name in rows]
+    assert len(both) > 5
+    for mine, theirs in both:
+        np.testing.assert_array_equal(own.labels[mine], challenge_set.labels[theirs])
+        for column in ("age", "sex", "duration_s"):
+            assert own.meta[column][mine] == challenge_set.meta[column][theirs]
+        length = own.lengths[mine]
+        difference = own.signals[mine, :, :length].astype(int) - challenge_set.signals[theirs, :, :length]
+        assert np.abs(difference).max() <= 1
 
 
 @pytest.mark.real_data

@@ -4,11 +4,13 @@ import itertools
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from ecgkit import compression, models
+from ecgkit.errors import DataNotFoundError, StoreError
 
 SAMPLES = 400
 
@@ -84,14 +86,14 @@ def test_export_leaves_the_mode_and_a_missing_library_or_file_is_named(tmp_path,
 def test_peak_memory_is_that_of_the_widest_moment() -> None:
     """Three layers of a chain: at each, its input and its output are alive; a skip keeps one more."""
     chain = nn.Sequential(nn.Conv1d(1, 8, 1), nn.Conv1d(8, 16, 1), nn.Conv1d(16, 2, 1))
-    assert compression.peak_memory_mib(chain, 1, 2**16) == pytest.approx((8 + 16) * 4 / 16)
+    assert compression.peak_memory(chain, 1, 2**16).mib == pytest.approx((8 + 16) * 4 / 16)
 
     class Skip(nn.Module):
         def forward(self, x):
             a = torch.relu(x)
             return torch.relu(torch.sigmoid(a) + 1) + a
 
-    assert compression.peak_memory_mib(Skip(), 4, 2**16) == pytest.approx(3 * 4 * 4 / 16)
+    assert compression.peak_memory(Skip(), 4, 2**16).mib == pytest.approx(3 * 4 * 4 / 16)
 
 
 def test_the_peak_is_named_by_its_layer_and_the_network_is_left_as_it_was() -> None:
@@ -128,7 +130,7 @@ def test_peak_memory_of_the_light_networks_holds_their_largest_layers() -> None:
     model = network()
     table = compression.layer_table(model, 12, 1000)
     largest = table["activations"].nlargest(2).sum() * 4 / 2**20
-    assert largest <= compression.peak_memory_mib(model, 12, 1000) <= 2.5 * largest
+    assert largest <= compression.peak_memory(model, 12, 1000).mib <= 2.5 * largest
     assert not model.training
 
 
@@ -144,7 +146,7 @@ def test_latency_is_the_time_of_the_call_and_threads_come_back(monkeypatch) -> N
     with compression.single_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
-    with pytest.raises(ValueError, match="1 or more"):
+    with pytest.raises(ValueError, match="repeats is 0"):
         compression.measure_latency(calls.clear, repeats=0)
 
 
@@ -201,3 +203,91 @@ def test_pareto_front_is_what_nobody_dominates() -> None:
     assert compression.pareto_front(cost, quality).tolist() == [not dominated(j) for j in range(40)]
     with pytest.raises(ValueError, match="must be"):
         compression.pareto_front([1, 2], [1])
+
+
+def test_networks_without_convolutions_and_unusual_values_are_said() -> None:
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    for call in (compression.sparsity, compression.keep_zeros, lambda m: compression.pruned(m, 0.5)):
+        with pytest.raises(ValueError, match="has no convolution"):
+            call(dense)
+    with pytest.raises(ValueError, match="share is nan"):
+        compression.pruned(network(), float("nan"))
+    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+        lean = compression.pruned(network().to(dtype), 0.5)
+        assert compression.sparsity(lean) == pytest.approx(0.5, abs=1e-3)
+    with pytest.raises(ValueError, match="probabilities are wanted"):
+        compression.soft_labels(torch.ones(2, 2), torch.full((2, 2), 3.0))
+    with pytest.raises(ValueError, match="NaN"):
+        compression.pareto_front([1.0, float("nan")], [1.0, 2.0])
+    with pytest.raises(ValueError, match="no column 'parameters'"):
+        compression.energy_proxy_uj(pd.DataFrame({"layer": [1]}))
+    with pytest.raises(ValueError, match="warmup is -1"):
+        compression.measure_latency(dense.eval, warmup=-1)
+
+
+def test_costs_of_any_precision_and_of_signals_that_do_not_fit() -> None:
+    model = network().train()
+    model.head.eval()
+    peak = compression.peak_memory(model, 12, 1000).mib
+    assert compression.peak_memory(network().double(), 12, 1000).mib == pytest.approx(2 * peak)
+    for cost in (compression.layer_table, compression.peak_memory):
+        with pytest.raises(ValueError, match=r"wants \(B, 12, T\)"):
+            cost(model, 5, 100)
+        with pytest.raises(ValueError, match="does not take signals"):
+            cost(nn.Sequential(nn.Conv1d(12, 2, 9)), 12, 4)
+        for leads, samples in ((0, 100), (12, 0), (12, 1.5), (True, 100)):
+            with pytest.raises(ValueError, match="give a whole number"):
+                cost(model, leads, samples)
+    assert model.body.training and not model.head.training and not model.head.pool.training
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
+    with pytest.raises(ValueError, match="in_proj_weight belongs to no layer"):
+        compression.layer_table(nn.MultiheadAttention(4, 1), 2, 4)
+
+
+def test_onnx_of_any_precision_and_what_cannot_be_read_or_written(exported, tmp_path) -> None:
+    _, path = exported
+    x, metadata = records(2)
+    session = compression.onnx_session(path)
+    expected = compression.onnx_logits(session, x.numpy(), metadata.numpy())
+    for dtype in (torch.float64, torch.float16, torch.bfloat16):
+        other = compression.export_onnx(network().to(dtype), tmp_path / "other.onnx", samples=SAMPLES)
+        ours = compression.onnx_logits(compression.onnx_session(other), x.double(), metadata.double().numpy())
+        np.testing.assert_allclose(ours, expected, atol=0.1)
+    for signals, known in (
+        (x[0], None),
+        (x[:, :5], None),
+        (x, metadata[:, :2]),
+        (x, metadata[:1]),
+        (x[:0], None),
+    ):
+        with pytest.raises(ValueError, match="is wanted"):
+            compression.onnx_logits(session, signals, known)
+    with pytest.raises(ValueError, match="no array of numbers"):
+        compression.onnx_logits(session, "signals")
+    frozen = network().train()
+    frozen.head.eval()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StoreError, match="could not write"):
+        compression.export_onnx(frozen, tmp_path / "file" / "a.onnx", samples=SAMPLES)
+    with pytest.raises(ValueError, match="12"):
+        compression.export_onnx(frozen, tmp_path / "a.onnx", leads=5)
+    assert frozen.body.training and not frozen.head.training
+    for content in (b"", b"no network", path.read_bytes()[:5000]):
+        (tmp_path / "broken.onnx").write_bytes(content)
+        with pytest.raises(StoreError, match="write it again"):
+            compression.onnx_session(tmp_path / "broken.onnx")
+        with pytest.raises(StoreError, match="write it again"):
+            compression.quantise_dynamic(tmp_path / "broken.onnx", tmp_path / "out.onnx")
+    with pytest.raises(DataNotFoundError, match="export_onnx"):
+        compression.quantise_dynamic(tmp_path / "absent.onnx", tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+    with pytest.raises(ValueError, match="NaN"):
+        compression.quantise_static(path, tmp_path / "out.onnx", x * torch.nan)
+
+
+def test_networks_without_metadata_are_quantised_too(tmp_path) -> None:
+    model = models.create("resnet18", 12, 3, width=8).eval()
+    path, x = compression.export_onnx(model, tmp_path / "a.onnx", samples=SAMPLES), records(16)[0]
+    small = compression.quantise_static(path, tmp_path / "small" / "b.onnx", x)
+    ours = compression.onnx_logits(compression.onnx_session(small), x)
+    assert np.corrcoef(ours.ravel(), model(x).detach().numpy().ravel())[0, 1] > 0.9

@@ -1,17 +1,21 @@
 """What every registered data set keeps to: on tiny synthetic layouts and, where there are any, real data."""
 
 import os
+import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
 
 from ecgkit import datasets
 from ecgkit.datasets import DataSource, ECGDataset
+from ecgkit.datasets.check import check_records
 from ecgkit.datasets.synthetic import make_synthetic
-from ecgkit.errors import DataNotFoundError
+from ecgkit.errors import DataNotFoundError, RecordError
 from ecgkit.signals import STANDARD_LEADS
 
 # Every registered data set and the layout that the generator writes for it.
@@ -160,6 +164,89 @@ def test_signals_are_those_of_the_files(root: Path, name: str) -> None:
         assert record.signal_mv.shape == (12, length)
         ours = dataset.signals[row, :, :length] * dataset.mv_per_unit
         np.testing.assert_allclose(ours, record.signal_mv, atol=0.501 * dataset.mv_per_unit)
+
+
+def shorten(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def reword(old: str, new: str) -> Callable[[Path], object]:
+    return lambda file: file.write_text(file.read_text().replace(old, new))
+
+
+# What is done to one file of a data set, and whether its records can all be used then.
+CASES: dict[str, tuple[str, str, Callable[[Path], object], bool]] = {
+    "nothing": ("georgia", "*.hea", lambda file: None, True),
+    "cut signals": ("georgia", "*.mat", shorten, False),
+    "no signals": ("georgia", "*.mat", Path.unlink, False),
+    "no header": ("georgia", "*.hea", Path.unlink, False),
+    "a header of another kind": ("georgia", "*.hea", lambda file: file.write_text("no header"), False),
+    "microvolts": ("georgia", "*.hea", reword("1000/mV", "1/uV"), True),
+    "no voltage": ("georgia", "*.hea", reword("/mV", "/pF"), False),
+    "a rate without a ratio": ("georgia", "*.hea", reword(" 12 500 ", " 12 333.33337 "), False),
+    "an unknown lead": ("georgia", "*.hea", reword(" V3", " V99"), False),
+    "a bad code": ("georgia", "*.hea", lambda file: file.write_text(file.read_text() + "# Dx: ?\n"), True),
+    "a bad first code": ("georgia", "*.hea", reword("Dx: ", "Dx: ?"), False),
+    "a copy": ("georgia", "*.hea", lambda file: shutil.copytree(file.parent, file.parent / "g9"), False),
+    "a Mac's file": (
+        "georgia",
+        "*.hea",
+        lambda file: (file.parent / f"._{file.name}").write_bytes(b"\5"),
+        True,
+    ),
+    "PTB-XL at another rate": ("ptbxl", "*_lr.hea", reword(" 12 100 ", " 12 250 "), False),
+    "PTB-XL, no samples": ("ptbxl", "*_lr.dat", Path.unlink, False),
+    "PTB-XL, cut": ("ptbxl", "*_lr.dat", shorten, False),
+    "SPH, cut": ("sph", "*.h5", shorten, False),
+    "SPH, another kind": ("sph", "*.h5", lambda file: file.write_text("no HDF5"), False),
+    "SPH, unlisted": ("sph", "*.h5", lambda file: shutil.copy(file, file.with_stem("A99999")), False),
+    "CPSC 2018's own, cut": ("original", "A*.mat", shorten, False),
+    "CPSC 2018's own": ("original", "A*.mat", lambda file: None, True),
+}
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_checking_and_loading_agree(
+    tmp_path: Path, case: tuple[str, str, Callable[[Path], object], bool]
+) -> None:
+    """`ecgkit data check` finds a fault if and only if loading refuses the set or leaves a record out."""
+    layout, pattern, change, right = case
+    name = "cpsc2018" if layout == "original" else layout
+    if layout == "original":
+        (tmp_path / "REFERENCE.csv").write_text(
+            "Recording,First_label,Second_label,Third_label\nA0001,1,,\nA0002,2,,\n"
+        )
+        for record in ("A0001", "A0002"):
+            ecg = {"sex": "Male", "age": np.array([[50.0]]), "data": np.ones((12, 5000)) / 8}
+            scipy.io.savemat(tmp_path / f"{record}.mat", {"ECG": ecg})
+    else:
+        make_synthetic(tmp_path, dataset=layout, n=2)
+    change(sorted(tmp_path.rglob(pattern))[0])
+    report = check_records(datasets.SOURCES[name], tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if right:
+            assert len(datasets.load(name, tmp_path)) == report.records == 2
+        else:
+            with pytest.raises((RecordError, UserWarning)) as refused:
+                datasets.load(name, tmp_path)
+    assert (report.faults == ()) == right
+    if not right:  # for the same reason
+        path, reason = report.faults[0]
+        assert reason.removeprefix(f"{path}: ")[:40] in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["ptbxl", "sph"])
+def test_a_table_at_fault_is_not_the_records_fault(tmp_path: Path, name: str) -> None:
+    make_synthetic(tmp_path, dataset=name, n=2)
+    table = next(tmp_path.glob("*database.csv" if name == "ptbxl" else "metadata.csv"))
+    text = table.read_bytes()
+    table.write_bytes(b"\xef\xbb\xbf" + text)
+    assert check_records(datasets.SOURCES[name], tmp_path).faults == ()
+    table.write_bytes(text.splitlines()[0])
+    with pytest.raises(RecordError, match=table.name):
+        check_records(datasets.SOURCES[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "synthetic"])

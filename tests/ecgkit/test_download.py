@@ -1,19 +1,19 @@
 """Downloads against a local server that has the published layout and, as planned, the faults of real ones."""
 
 import hashlib
+import os
 import shutil
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from http_server import Server, sums
 
 from ecgkit.datasets import download as download_module
-from ecgkit.datasets.download import STATE_NAME, download
-from ecgkit.datasets.fetch import Fetcher, RetryPolicy, Stopped
+from ecgkit.datasets.download import STATE_NAME, RetryPolicy, download
 from ecgkit.datasets.published import MIRRORS, PUBLISHED, by_hand, parse_sums
 from ecgkit.errors import DataNotFoundError, DownloadError, StoreError
 
@@ -49,7 +49,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in ("SHA256SUMS.txt", STATE_NAME)
+        if path.is_file() and path.name != "SHA256SUMS.txt" and not path.name.startswith(".ecgkit")
     }
 
 
@@ -57,6 +57,8 @@ def test_whole_set_arrives_as_published_and_in_parallel(tmp_path: Path) -> None:
     files = _ptbxl(8)
     with Server(_published(files)) as server:
         server.delay_s = 0.02
+        _get(server, tmp_path / "one", workers=1)
+        assert server.most_at_once == 1
         folder = _get(server, tmp_path)
         assert server.most_at_once > 3
         assert all(request.user_agent.startswith("ecgkit/") for request in server.requests)
@@ -65,12 +67,6 @@ def test_whole_set_arrives_as_published_and_in_parallel(tmp_path: Path) -> None:
     assert _tree(folder) == files
     listed = (folder / "SHA256SUMS.txt").read_text().splitlines()
     assert f"{hashlib.sha256(files[ONE]).hexdigest()}  {ONE}" in listed  # as `sha256sum -c` wants it
-
-
-def test_one_worker_asks_for_one_file_at_a_time(tmp_path: Path) -> None:
-    with Server(_published(_ptbxl())) as server:
-        _get(server, tmp_path, workers=1)
-        assert server.most_at_once == 1
 
 
 def test_second_call_asks_for_nothing_and_does_not_hash(tmp_path: Path, monkeypatch: Any) -> None:
@@ -146,37 +142,6 @@ def test_broken_transfer_is_resumed_with_only_the_rest(tmp_path: Path, fault: st
         assert sent == [1500, 1500]
 
 
-def test_part_of_an_earlier_run_is_resumed(tmp_path: Path) -> None:
-    files = _ptbxl(1)
-    part = tmp_path / "ptbxl" / (ONE + ".part")
-    part.parent.mkdir(parents=True)
-    part.write_bytes(files[ONE][:2900])
-    with Server(_published(files)) as server:
-        folder = _get(server, tmp_path)
-        assert server.sent(BASE + ONE) == [100]
-    assert _tree(folder) == files
-
-
-def test_part_that_is_complete_already_costs_no_byte(tmp_path: Path) -> None:
-    files = _ptbxl(1)
-    part = tmp_path / "ptbxl" / (ONE + ".part")
-    part.parent.mkdir(parents=True)
-    part.write_bytes(files[ONE])
-    with Server(_published(files)) as server:
-        assert _tree(_get(server, tmp_path)) == files
-        assert server.sent(BASE + ONE) == [0]
-
-
-@pytest.mark.parametrize("rest", [b"another file altogether", b"z" * 5000])
-def test_part_of_another_file_is_dropped(tmp_path: Path, rest: bytes) -> None:
-    files = _ptbxl(1)
-    part = tmp_path / "ptbxl" / (ONE + ".part")
-    part.parent.mkdir(parents=True)
-    part.write_bytes(rest)
-    with Server(_published(files)) as server:
-        assert _tree(_get(server, tmp_path)) == files
-
-
 @pytest.mark.parametrize("fault", ["ignore-range", "wrong-range"])
 def test_server_that_cannot_resume_sends_the_file_anew(tmp_path: Path, fault: str) -> None:
     files = _ptbxl(1)
@@ -191,41 +156,6 @@ def test_server_that_ignores_ranges_and_always_drops_is_given_up(tmp_path: Path)
         with pytest.raises(DownloadError, match=r"broke off.*3 times in a row"):
             _get(server, tmp_path)
         assert server.sent(path) == [1500] * 3
-
-
-@pytest.mark.parametrize(
-    "words", [["503"], ["503", "500", "drop"], ["429:0"], ["503:1"], ["503:Wed, 21 Oct 2015 07:28:00 GMT"]]
-)
-def test_passing_trouble_is_waited_out(tmp_path: Path, words: list[str]) -> None:
-    files = _ptbxl(1)
-    start = time.monotonic()
-    with Server(_published(files), {BASE + ONE: words}) as server:
-        assert _tree(_get(server, tmp_path)) == files
-        assert len(server.sent(BASE + ONE)) >= len(words) + 1
-    assert time.monotonic() - start >= (1 if words == ["503:1"] else 0)
-
-
-def test_wait_between_tries_doubles(monkeypatch: Any, tmp_path: Path) -> None:
-    waits: list[float] = []
-
-    class Stop(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            waits.append(timeout or 0)
-            return False
-
-    policy = RetryPolicy(tries=6, backoff_s=1.0)
-    with (
-        Server({"a": b"a"}, {"a": ["*500"]}) as server,
-        pytest.raises(DownloadError, match="6 times in a row"),
-    ):
-        Fetcher([server.url], policy, Stop()).fetch("a", tmp_path / "a")
-    assert len(waits) == 5
-    assert all(0.5 * 2**n <= wait <= 1.5 * 2**n for n, wait in enumerate(waits))
-
-
-def test_overlong_retry_after_is_not_waited_for(tmp_path: Path) -> None:
-    with Server({"a": b"a"}, {"a": ["*503:3600"]}) as server, pytest.raises(DownloadError, match="in 3600 s"):
-        Fetcher([server.url], QUICK).fetch("a", tmp_path / "a")
 
 
 @pytest.mark.parametrize("status", ["403", "404"])
@@ -270,42 +200,11 @@ def test_server_that_refuses_everything_is_not_asked_for_all(tmp_path: Path) -> 
     assert len(server.requests) < 20
 
 
-def test_unknown_version_names_the_address(tmp_path: Path) -> None:
-    with (
-        Server(_published(_ptbxl(1))) as server,
-        pytest.raises(DownloadError, match=r"ptb-xl/9\.9/.*HTTP 404"),
-    ):
-        _get(server, tmp_path, version="9.9")
-
-
 def test_no_server_at_all(tmp_path: Path) -> None:
     with Server({}) as server:
         address = server.url
     with pytest.raises(DownloadError, match="connection failed"):
         download("ptbxl", tmp_path, mirror=address, retry=QUICK, progress=False)
-
-
-def test_wrong_file_is_discarded_and_fetched_again(tmp_path: Path) -> None:
-    files = _ptbxl(1)
-    with Server(_published(files), {BASE + ONE: ["wrong"]}) as server:
-        assert _tree(_get(server, tmp_path)) == files
-        assert server.sent(BASE + ONE) == [3000, 3000]
-
-
-def test_wrong_file_twice_goes_to_the_second_mirror(tmp_path: Path) -> None:
-    files = _ptbxl(1)
-    with Server(_published(files), {BASE + ONE: ["*wrong"]}) as first, Server(_published(files)) as second:
-        folder = download("ptbxl", tmp_path, mirror=[first.url, second.url], retry=QUICK, progress=False)
-        assert (len(first.sent(BASE + ONE)), len(second.sent(BASE + ONE))) == (2, 1)
-    assert _tree(folder) == files
-
-
-def test_wrong_file_everywhere_is_an_error_that_names_it_and_leaves_nothing(tmp_path: Path) -> None:
-    message = f"{ONE}: .*wrong checksum"
-    served = Server(_published(_ptbxl(1)), {BASE + ONE: ["*wrong"]})
-    with served as server, pytest.raises(DownloadError, match=message):
-        _get(server, tmp_path)
-    assert not list((tmp_path / "ptbxl").rglob("00001_lr.dat*"))
 
 
 def test_good_file_survives_a_failed_replacement(tmp_path: Path) -> None:
@@ -343,22 +242,6 @@ def test_list_with_doubled_or_foreign_names() -> None:
     assert parse_sums(sums({"other/a.hea": b""}).decode(), prefix="training/") == []
 
 
-def test_stopping_leaves_only_resumable_parts(tmp_path: Path) -> None:
-    """What Ctrl-C does: it sets the stop event of the transfers."""
-    stop = threading.Event()
-    content = _content("big", 400_000)
-    with Server({"big": content}) as server:
-        fetcher = Fetcher([server.url], QUICK, stop, on_bytes=lambda count: stop.set())
-        with pytest.raises(Stopped):
-            fetcher.fetch("big", tmp_path / "big")
-        assert [path.name for path in tmp_path.iterdir()] == ["big.part"]
-        already = (tmp_path / "big.part").stat().st_size
-        assert 0 < already < len(content)
-        Fetcher([server.url], QUICK).fetch("big", tmp_path / "big")
-        assert server.sent("big")[-1] == len(content) - already
-    assert (tmp_path / "big").read_bytes() == content
-
-
 def test_ctrl_c_keeps_what_arrived(tmp_path: Path, monkeypatch: Any) -> None:
     files = _ptbxl(6)
 
@@ -392,60 +275,10 @@ def test_full_disk_is_told_before_the_start(tmp_path: Path, monkeypatch: Any) ->
         assert len(server.requests) == 1  # the list
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
-def test_disk_that_fills_up_on_the_way(tmp_path: Path) -> None:
-    part = tmp_path / "ptbxl" / (ONE + ".part")
-    part.parent.mkdir(parents=True)
-    part.symlink_to("/dev/full")
-    with Server(_published(_ptbxl(1))) as server:
-        with pytest.raises(StoreError, match=r"00001_lr\.dat\.part.*the disk is full: free some space"):
-            _get(server, tmp_path)
-        part.unlink()
-        assert _tree(_get(server, tmp_path)) == _ptbxl(1)
-
-
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "ptbxl").write_text("a file where the folder should be")
     with Server(_published(_ptbxl(1))) as server, pytest.raises(StoreError, match="ptbxl"):
         _get(server, tmp_path)
-
-
-def test_damaged_state_only_costs_time(tmp_path: Path) -> None:
-    files = _ptbxl(1)
-    with Server(_published(files)) as server:
-        folder = _get(server, tmp_path)
-        for damage in ("{", "[]", '{"version": "1.0.3", "files": {"a": 1}}'):
-            (folder / STATE_NAME).write_text(damage)
-            assert _tree(_get(server, tmp_path)) == files
-
-
-def test_another_version_takes_over_the_folder(tmp_path: Path) -> None:
-    new = _ptbxl(2)
-    old = {**_ptbxl(3), "ptbxl_database.csv": b"older"}
-    with Server(_published(new) | _published(old, "ptb-xl/1.0.1/")) as server:
-        folder = _get(server, tmp_path, version="1.0.1")
-        assert (folder / "ptbxl_database.csv").read_bytes() == b"older"
-        (folder / "SHA256SUMS.txt.new.part").write_bytes(sums(old)[:100])  # of an interrupted call
-        server.requests.clear()
-        _get(server, tmp_path)
-        fetched = {request.path for request in server.requests}
-        assert fetched == {BASE + "SHA256SUMS.txt", BASE + "ptbxl_database.csv"}
-    assert (folder / "ptbxl_database.csv").read_bytes() == new["ptbxl_database.csv"]
-
-
-def test_wrong_arguments(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFoundError, match="ptbxl"):
-        download("ptb-xl", tmp_path)
-    for options in (
-        {"records": 0},
-        {"workers": 0},
-        {"sampling_rate_hz": 250},
-        {"mirror": "ftp://example.org"},
-    ):
-        with pytest.raises(ValueError):
-            download("ptbxl", tmp_path, **options)
-    with pytest.raises(ValueError, match="one archive"):
-        download("sph", tmp_path, records=3)
 
 
 def test_default_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: Any) -> None:
@@ -464,3 +297,234 @@ def test_published_addresses() -> None:
     command = by_hand(PUBLISHED["cpsc2018"], "1.0.3", Path("data/cpsc2018"))
     assert "--cut-dirs=5" in command
     assert command.endswith("https://physionet.org/files/challenge-2021/1.0.3/training/cpsc_2018/")
+
+
+@pytest.mark.parametrize(
+    ("part", "sent"),
+    [
+        (lambda c: c[:2900], [100]),
+        (lambda c: c, [0]),
+        (lambda c: b"another", None),
+        (lambda c: b"z" * 5000, None),
+    ],
+)
+def test_part_of_an_earlier_run(tmp_path: Path, part: Any, sent: list[int] | None) -> None:
+    """It is resumed when it is of this file, costs no byte when it is complete, and is dropped otherwise."""
+    files = _ptbxl(1)
+    path = tmp_path / "ptbxl" / (ONE + ".part")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(part(files[ONE]))
+    with Server(_published(files)) as server:
+        assert _tree(_get(server, tmp_path)) == files
+        assert sent is None or server.sent(BASE + ONE) == sent
+
+
+@pytest.mark.parametrize(
+    "words", [["503"], ["503", "drop"], ["429:0"], ["503:Wed, 21 Oct 2015 07:28:00 GMT"], ["503:soon"]]
+)
+def test_passing_trouble_is_waited_out(tmp_path: Path, words: list[str]) -> None:
+    files = _ptbxl(1)
+    with Server(_published(files), {BASE + ONE: words}) as server:
+        assert _tree(_get(server, tmp_path)) == files
+        assert len(server.sent(BASE + ONE)) >= len(words) + 1
+
+
+def test_waits_double_and_an_asked_one_is_kept(tmp_path: Path, monkeypatch: Any) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: waits.append(timeout) or False)
+    policy = RetryPolicy(tries=6)
+    fetcher = download_module._Fetcher(["http://nowhere.invalid/"], policy)
+    answers = iter([None, None, None, 7.0, None])
+
+    def request(url: str, part: Any) -> None:
+        raise download_module._Trouble("HTTP 503", next(answers, None))
+
+    monkeypatch.setattr(fetcher, "_request", request)
+    with pytest.raises(DownloadError, match="503, 6 times in a row"):
+        fetcher.fetch("a", download_module._Part(tmp_path / "a.part", 100, True))
+    assert len(waits) == 5 and waits[3] == 7.0
+    assert all(0.5 * 2**n <= wait <= 1.5 * 2**n for n, wait in enumerate(waits) if n != 3)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("*503:3600", "HTTP 503 .*in 3600 s"),
+        ("*endless", "longer than the .* bytes that such a file may have"),
+        ("*drip", r"sent only \d+ bytes"),
+        ("*drip-head", "did not begin to answer"),
+        ("*wrong", "wrong checksum"),
+    ],
+)
+@pytest.mark.parametrize("name", [ONE, "SHA256SUMS.txt"])
+def test_server_that_never_gives_the_file(
+    tmp_path: Path, monkeypatch: Any, word: str, message: str, name: str
+) -> None:
+    if name == "SHA256SUMS.txt" and word == "*wrong":
+        message = "not a list of checksums"
+    monkeypatch.setattr(type(PUBLISHED["ptbxl"]), "most_bytes", lambda self, name: 2**21)
+    policy = replace(QUICK, tries=2, timeout_s=0.3)
+    served = Server(_published(_ptbxl(1)), {BASE + name: [word]})
+    with served as server, pytest.raises(DownloadError, match=message):
+        _get(server, tmp_path, retry=policy)
+    assert not (tmp_path / "ptbxl" / name).exists()
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.part")) < 3000
+
+
+def test_announced_length_beyond_the_limit_is_refused_at_once(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(type(PUBLISHED["ptbxl"]), "most_bytes", lambda self, name: 2999)
+    files = {name: content for name, content in _ptbxl(1).items() if name == ONE}
+    with (
+        Server(_published(files)) as server,
+        pytest.raises(DownloadError, match="longer than the 2,999 bytes"),
+    ):
+        _get(server, tmp_path)
+    real = PUBLISHED["ptbxl"]
+    monkeypatch.undo()
+    assert real.most_bytes("x_hr.dat") > 120_000 and real.most_bytes("a.hea") < 2**21 < real.most_bytes(
+        "SHA256SUMS.txt"
+    )
+
+
+def test_wrong_file_is_fetched_again_then_from_the_second_mirror(tmp_path: Path) -> None:
+    files = _ptbxl(1)
+    with Server(_published(files), {BASE + ONE: ["wrong"]}) as server:
+        assert _tree(_get(server, tmp_path / "a")) == files
+        assert server.sent(BASE + ONE) == [3000, 3000]
+    with Server(_published(files), {BASE + ONE: ["*wrong"]}) as first, Server(_published(files)) as second:
+        folder = download(
+            "ptbxl", tmp_path / "b", mirror=[first.url, second.url], retry=QUICK, progress=False
+        )
+        assert (len(first.sent(BASE + ONE)), len(second.sent(BASE + ONE))) == (2, 1)
+    assert _tree(folder) == files
+
+
+def test_disk_that_fills_up_on_the_way(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(download_module, "_open_part", lambda path, mode: Path.open(Path("/dev/full"), mode))
+    with Server(_published(_ptbxl(1))) as server:
+        with pytest.raises(StoreError, match=r"\.part.*the disk is full: free some space"):
+            _get(server, tmp_path)
+        monkeypatch.undo()
+        assert _tree(_get(server, tmp_path)) == _ptbxl(1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["{", "[]", '{"version": "1.0.3", "files": {"a": 1}}',
+     '{"version": "1.0.3", "files": {"a": [Infinity, 1, "a"]}}',
+     "[" * 100_000, "\x00", None],
+)  # fmt: skip
+def test_damaged_state_only_costs_time(tmp_path: Path, damage: str | None) -> None:
+    files = _ptbxl(1)
+    with Server(_published(files)) as server:
+        folder = _get(server, tmp_path)
+        (folder / STATE_NAME).unlink()
+        if damage is None:
+            os.mkfifo(folder / STATE_NAME)  # to read it would wait for ever
+        else:
+            (folder / STATE_NAME).write_text(damage)
+        assert _tree(_get(server, tmp_path)) == files
+
+
+def test_another_version_takes_over_the_folder(tmp_path: Path) -> None:
+    new = _ptbxl(2)
+    old = {**_ptbxl(3), "ptbxl_database.csv": b"older"}
+    with Server(_published(new) | _published(old, "ptb-xl/1.0.1/")) as server:
+        folder = _get(server, tmp_path, version="1.0.1")
+        assert (folder / "ptbxl_database.csv").read_bytes() == b"older"
+        (folder / "SHA256SUMS.txt.part").write_bytes(sums(old)[:100])  # of an interrupted call
+        server.requests.clear()
+        _get(server, tmp_path)
+        fetched = {request.path for request in server.requests}
+        assert fetched == {BASE + "SHA256SUMS.txt", BASE + "ptbxl_database.csv"}
+        assert (folder / "ptbxl_database.csv").read_bytes() == new["ptbxl_database.csv"]
+        assert not list(folder.glob("*.old"))  # it was as we wrote it
+        with pytest.raises(DownloadError, match=r"ptb-xl/9\.9/.*HTTP 404"):
+            _get(server, tmp_path, version="9.9")
+
+
+def test_table_that_somebody_corrected_is_kept(tmp_path: Path) -> None:
+    files = _ptbxl(1)
+    with Server(_published(files)) as server:
+        folder = _get(server, tmp_path)
+        for number in ("", "1"):
+            (folder / "ptbxl_database.csv").write_bytes(b"corrected" + number.encode())
+            _get(server, tmp_path)
+            assert (folder / "ptbxl_database.csv").read_bytes() == files["ptbxl_database.csv"]
+            assert (folder / f"ptbxl_database.csv.old{number}").read_bytes() == b"corrected" + number.encode()
+
+
+@pytest.mark.parametrize(
+    "what", ["part", "part of the list", "folder", "lock", "pipe", "folder in its place"]
+)
+def test_nothing_is_written_through_a_link_that_leads_out(tmp_path: Path, what: str) -> None:
+    folder, outside = tmp_path / "data" / "ptbxl", tmp_path / "outside"
+    (folder / ONE).parent.mkdir(parents=True)
+    outside.write_bytes(b"mine")
+    if what == "folder":
+        (folder / ONE).parent.rmdir()
+        (tmp_path / "elsewhere").mkdir()
+        (folder / ONE).parent.symlink_to(tmp_path / "elsewhere")
+    elif what == "folder in its place":
+        (folder / ONE).mkdir()
+    elif what == "pipe":
+        os.mkfifo(folder / f"{ONE}.part")
+    else:
+        names = {
+            "part": f"{ONE}.part",
+            "part of the list": "SHA256SUMS.txt.part",
+            "lock": ".ecgkit-download.lock",
+        }
+        (folder / names[what]).symlink_to(outside)
+    with Server(_published(_ptbxl(1))) as server, pytest.raises(StoreError, match=r"is a link|is a folder"):
+        _get(server, tmp_path / "data")
+    assert outside.read_bytes() == b"mine"
+    assert not list(tmp_path.glob("elsewhere/*"))
+
+
+def test_links_that_are_safe(tmp_path: Path) -> None:
+    """The set's own folder may lie elsewhere; other names of a file are replaced, not written through."""
+    files, outside = _ptbxl(1), tmp_path / "outside"
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "ptbxl").symlink_to(tmp_path / "disk")
+    outside.write_bytes(b"mine")
+    (tmp_path / "disk" / ONE).parent.mkdir(parents=True)
+    (tmp_path / "disk" / ONE).symlink_to(outside)
+    (tmp_path / "disk" / f"{ONE}.part").hardlink_to(outside)
+    with Server(_published(files)) as server:
+        assert _tree(_get(server, tmp_path)) == files
+    assert outside.read_bytes() == b"mine" and (tmp_path / "disk" / ONE).is_file()
+
+
+def test_two_downloads_at_once(tmp_path: Path) -> None:
+    (tmp_path / "ptbxl").mkdir()
+    with FileLock(tmp_path / "ptbxl" / ".ecgkit-download.lock"), Server(_published(_ptbxl(1))) as server:
+        with pytest.raises(StoreError, match="another download into"):
+            _get(server, tmp_path)
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("ptbxl", {"records": 0}, "from 1"),
+        ("ptbxl", {"records": 2.5}, "from 1"),
+        ("ptbxl", {"workers": 0}, "from 1"),
+        ("ptbxl", {"sampling_rate_hz": 250}, "100, 500"),
+        ("ptbxl", {"mirror": "ftp://example.org"}, "http"),
+        ("ptbxl", {"mirror": []}, "empty"),
+        ("sph", {"records": 3}, "one archive"),
+        ("sph", {"version": "2"}, "one version"),
+    ],
+)
+def test_wrong_arguments(tmp_path: Path, name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        download(name, tmp_path, **options)
+    with pytest.raises(DataNotFoundError, match="choose one of ptbxl"):
+        download("ptb-xl", tmp_path)
+
+
+@pytest.mark.parametrize("address", ["http://", "http://[", "http://" + "a" * 70 + ".invalid", "http://:0"])
+def test_mirror_that_is_no_address(tmp_path: Path, address: str) -> None:
+    with pytest.raises(DownloadError, match="could not download"):
+        download("ptbxl", tmp_path, mirror=address, retry=replace(QUICK, tries=1), progress=False)

@@ -11,12 +11,13 @@ from scipy import stats
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import f1_score
 
+from ecgbook.experiments.execute import execute
 from ecgbook.experiments.melep_folds import FoldSettings
 from ecgbook.experiments.melep_selection import SelectionSettings, f1_draws
-from ecgbook.experiments.runner import execute
 from ecgbook.runs import check
 from ecgbook.runs.grids import read_sweep
-from ecgbook.runs.results import load, load_tables, state_folder
+from ecgbook.runs.records import state_folder
+from ecgbook.runs.results import load, load_tables
 from ecgbook.runs.run import Run
 from ecgkit import datasets, models
 from ecgkit.datasets.synthetic import make_synthetic
@@ -110,6 +111,36 @@ def test_test_labels_change_nothing_but_the_test_f1() -> None:
     without = fine_tune(new_head(network(), 2, 0), toy(), None, test, SCALER, QUICK, seed=3)
     with pytest.raises(ValueError, match="no validation part"):
         _ = without.validated
+
+
+def test_a_fine_tuning_that_diverges_is_an_error_and_no_f1_of_zero() -> None:
+    for lr in (1e3, 1e30):
+        with pytest.raises(FloatingPointError, match=r"loss of epoch \d is .*: lower lr"):
+            fine_tune(new_head(network(), 2, 0), toy(), None, toy(9), SCALER, replace(QUICK, lr=lr), seed=0)
+    with pytest.raises(ValueError, match="2 NaN"):
+        weighted_f1(np.ones((3, 1)), np.array([[np.nan], [0.2], [np.nan]]))
+    with pytest.raises(ValueError, match=r"\(2, 1\)"):
+        weighted_f1(np.ones((3, 1)), np.ones((2, 1)))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (toy(1), toy(9), "1 training record"),
+        (replace(toy(), labels=toy().labels * 2), toy(9), r"outside \[0, 1\]"),
+        (toy(), replace(toy(9), labels=toy(9).labels[:, :1]), "2 labels, the others 1"),
+        (select(toy(), np.arange(9), (0,)), select(toy(), np.arange(9), (0,)), r"outputs \(9, 2\)"),
+    ],
+)
+def test_targets_that_do_not_fit_are_errors(train: DeviceData, test: DeviceData, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fine_tune(new_head(network(), 2, 0), train, None, test, SCALER, QUICK, seed=0)
+
+
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"lr": -1}, {"lr": np.nan}, {"batch_size": 1}, {"bf16": 1}])
+def test_settings_that_make_no_sense_are_errors(bad: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        replace(QUICK, **bad)
 
 
 def test_weighted_f1_is_scikit_learns() -> None:

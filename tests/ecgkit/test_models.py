@@ -1,7 +1,6 @@
 """Every registered model goes through the same contract; a model without an entry here fails."""
 
 import shutil
-import warnings
 from pathlib import Path
 
 import onnxruntime
@@ -9,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ecgkit import models
+from ecgkit import compression, models
 from ecgkit.models.light_resnet18 import DESIGNS
 from ecgkit.transfer import networks
 
@@ -41,8 +40,10 @@ COMPILED = [
 FIXED = {"bilstm"}  # takes records of one length alone
 
 
-def make(name: str, leads: int = 12, classes: int = 3, seed: int = 0, samples: int = 250) -> nn.Module:
-    options = {"samples": samples} if name in FIXED else {}
+def make(
+    name: str, leads: int = 12, classes: int = 3, seed: int = 0, samples: int = 250, **options: int
+) -> nn.Module:
+    options = {"samples": samples} if name in FIXED else options
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return networks.create(name, leads, classes, **options)  # knows all that models.create knows
@@ -149,24 +150,26 @@ def runtime_logits(path: Path, x: Tensor) -> Tensor:
     return torch.from_numpy(logits)
 
 
-@EVERY_MODEL
-def test_onnx_runtime_gives_the_same_logits_whatever_the_batch_and_the_length(name: str, tmp_path) -> None:
-    model, path = make(name).eval(), tmp_path / "model.onnx"
-    free = {0: "batch"} if name in FIXED else {0: "batch", 2: "time"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that this exporter has a successor, which is slower
-        torch.onnx.export(
-            model,
-            (signals(),),
-            str(path),
-            input_names=["signal"],
-            output_names=["logits"],
-            dynamic_axes={"signal": free, "logits": {0: "batch"}},
-            opset_version=17,
-            dynamo=False,
-        )
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in ALL), *((name, {"ndim": 2}) for name in IMAGE_PARAMETERS)]
+)
+def test_onnx_runtime_gives_the_same_logits_whatever_the_batch_and_the_length(
+    name: str, options: dict, tmp_path: Path
+) -> None:
+    model = make(name, **options)
+    frozen = next(part for part in model.modules() if isinstance(part, nn.Linear)).eval()
+    path = compression.export_onnx(model, tmp_path / "new" / "model.onnx", leads=12, samples=250)
+    assert [part for part in model.modules() if not part.training] == [frozen]
+    session = compression.onnx_session(path)
+    model.eval()
     for x in (signals(), signals(batch=5, samples=250 if name in FIXED else 131)):
-        torch.testing.assert_close(runtime_logits(path, x), model(x), rtol=1e-3, atol=1e-4)
+        ours = torch.from_numpy(compression.onnx_logits(session, x.double()))
+        torch.testing.assert_close(ours, model(x), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="signal has the shape"):
+        compression.onnx_logits(session, signals(leads=5))
+    if name not in LIGHT:
+        with pytest.raises(ValueError, match="takes no metadata"):
+            compression.onnx_logits(session, signals(), torch.zeros(2, 3))
 
 
 def test_the_newer_onnx_exporter_gives_the_same_logits(tmp_path) -> None:
@@ -189,8 +192,91 @@ def test_body_and_head_make_the_model(name: str) -> None:
 def test_a_wrong_name_suggests_the_right_one() -> None:
     with pytest.raises(ValueError, match=r"did you mean 'xresnet1d101'"):
         models.create("xresnet101", leads=12, classes=5)
-    with pytest.raises(ValueError, match="at least 1"):
-        models.create("lstm", leads=0, classes=5)
+
+
+@EVERY_MODEL
+def test_no_model_takes_a_size_or_an_option_that_cannot_be(name: str) -> None:
+    for size in ("leads", "classes"):
+        for value in (0, -1, True, 12.0, "12", None, 10**30):
+            with pytest.raises(ValueError, match=f"{size} is"):
+                networks.create(name, **{"leads": 12, "classes": 3, size: value})
+    for option in ("no_such_option", "design"):
+        with pytest.raises(ValueError, match=f"has no option '{option}'"):
+            networks.create(name, 12, 3, **{option: DESIGNS["E1"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("lstm", {"kernel_scale": 5}, "lstm has no option 'kernel_scale'; it has bidirectional, hidden"),
+        ("lstm_bidir", {"hidden": 5}, "it has none"),
+        ("lstm", {"hidden": 0}, "hidden is 0"),
+        ("lstm", {"hidden": 2.5}, "hidden is 2.5"),
+        ("lstm", {"bidirectional": "no"}, "bidirectional is 'no'"),
+        ("bilstm", {"samples": 0}, "samples is 0"),
+        *(("resnet18", {"width": width}, "width is") for width in (0, -4, True, 8.0, 10**9)),
+        *(("resnet18", {"ndim": ndim}, "ndim is") for ndim in (0, 3, True, 1.0, "2")),
+        ("mobilenet_v2", {"width": 8}, "no option 'width'; it has ndim"),
+        *(("fcn_wang", {"kernel_scale": scale}, "kernel_scale") for scale in (0, 2, -1, True, 1.5, None)),
+        ("xresnet1d50", {"kernel_scale": 4}, "must be odd"),
+        ("light_resnet18/E1", {"width": 8}, "it has none"),
+        (5, {}, "no model named 5"),
+        (["lstm"], {}, "no model named"),
+    ],
+)
+def test_impossible_options_are_said(name: str, options: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        networks.create(name, leads=12, classes=3, **options)
+
+
+def test_a_lack_of_memory_is_said() -> None:
+    def full(leads: int, classes: int) -> nn.Module:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with pytest.raises(ValueError, match="big does not fit into memory"):
+        models.build({"big": full}, "big", 12, 3)
+
+
+@EVERY_MODEL
+def test_signals_that_do_not_fit_are_refused_with_the_reason(name: str) -> None:
+    model, x = make(name).eval(), signals()
+    wrong = {
+        "shape": [x[:, :5], x[0], x[..., :0], x[:, None]],
+        "standardised": [(100 * x).to(torch.int16), x.numpy()],
+        "convert one": [x.double()],
+        "move one": [x.to("meta")],
+    }
+    for match, inputs in wrong.items():
+        for bad in inputs:
+            with pytest.raises(ValueError, match=match):
+                model(bad)
+    assert model(x[:0]).shape == (0, 3)
+
+
+def test_fcn_wang_wants_two_samples_and_a_light_network_three_numbers_of_metadata() -> None:
+    model = make("fcn_wang").eval()
+    assert model(signals(samples=2)).shape == (2, 3)
+    with pytest.raises(ValueError, match="2 samples or more"):
+        model(signals(samples=1))
+    light = make("light_resnet18/E18").eval()
+    torch.testing.assert_close(
+        light(signals(), torch.ones(2, 3).double()), light(signals(), torch.ones(2, 3))
+    )
+    for shape in ((2, 2), (3, 3), (3,)):
+        with pytest.raises(ValueError, match="metadata has the shape"):
+            light(signals(), torch.zeros(shape))
+
+
+@EVERY_MODEL
+def test_each_part_is_in_its_own_mode_again_also_after_an_error(name: str) -> None:
+    model = make(name).train()
+    frozen = [part for part in model.modules() if isinstance(part, nn.Linear | nn.BatchNorm1d)][:2]
+    for part in frozen:
+        part.eval()
+    with pytest.raises(KeyError), models.evaluating(model):
+        assert not any(part.training for part in model.modules())
+        raise KeyError
+    assert [part for part in model.modules() if not part.training] == frozen
 
 
 def test_bidirectional_pooling_takes_the_end_of_both_directions() -> None:
@@ -203,9 +289,6 @@ def test_bidirectional_pooling_takes_the_end_of_both_directions() -> None:
 
 @pytest.mark.parametrize("name", ["fcn_wang", "resnet1d_wang", "xresnet1d50", "inception1d"])
 def test_longer_kernels_keep_the_layers_and_lengthen_all_but_those_of_one_sample(name: str) -> None:
-    for scale in (0, 2, -1):
-        with pytest.raises(ValueError, match="kernel_scale must be odd"):
-            models.create(name, 12, 5, kernel_scale=scale)
     short, long = (models.create(name, 12, 5, kernel_scale=scale) for scale in (1, 5))
     pairs = [
         (a.kernel_size[0], b.kernel_size[0])

@@ -5,6 +5,7 @@ import io
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
@@ -202,12 +203,31 @@ def test_figures_can_be_saved_and_do_not_stay_open(signal):
         ({"leads": ("X", *STANDARD_LEADS[1:])}, "plot_leads"),
         ({"start_s": 10.0}, "nothing to show"),
         ({"start_s": -1.0}, "nothing to show"),
-        ({"highlight": np.zeros(17)}, "highlight"),
+        ({"start_s": np.nan}, "rate and duration"),
+        ({"duration_s": 0}, "rate and duration"),
+        *(
+            ({"highlight": wrong}, "highlight")
+            for wrong in (np.zeros(17), [1.0], [(1.0, np.nan)], "x", [("a", 1)])
+        ),
     ],
 )
 def test_requests_that_cannot_be_drawn(signal, change, message):
     with pytest.raises(ValueError, match=message):
         plot_ecg(signal, RATE, **change)
+
+
+@pytest.mark.parametrize("rate", [0, -100, np.nan, np.inf])
+def test_rates_that_cannot_be(signal, rate):
+    with pytest.raises(ValueError, match="rate and duration"):
+        plot_ecg(signal, rate)
+
+
+def test_highlights_may_be_lists_tensors_or_nothing(signal):
+    assert len(plot_leads(signal[:1], RATE, ["I"], highlight=torch.ones(1, 5000)).axes[0].images) == 1
+    assert len(plot_leads(signal[:1], RATE, ["I"], highlight=[0.0] * 5000).axes[0].images) == 1
+    assert len(plot_leads(signal[:1], RATE, ["I"], highlight=np.array([[1, 2]])).axes[0].patches) == 1
+    figure = plot_leads(signal[:1], RATE, ["I"], highlight=[], duration_s=np.inf)
+    assert not figure.axes[0].patches and traces(figure)[0].shape[0] == 5000
 
 
 def test_values_that_are_no_numbers_are_refused(signal):

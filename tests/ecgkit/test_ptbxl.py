@@ -1,6 +1,8 @@
 """PTB-XL: labels on a table made by hand, and the published numbers on the real data."""
 
+import io
 import json
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,9 @@ from toy_source import write_record
 
 from ecgkit import datasets
 from ecgkit.datasets import labels_ptbxl, ptbxl
+from ecgkit.datasets.code_systems import TABLES
 from ecgkit.datasets.labels_ptbxl import LEVELS, aggregate, classes_of, count_table, likelihoods, statements
-from ecgkit.errors import DataNotFoundError, RecordError
+from ecgkit.errors import DataNotFoundError, FormatError, RecordError, TableError
 
 ROWS = [  # ecg_id, patient, age, sex, scp_codes, fold, drift, static, burst, electrodes
     (1, 11.0, 56.0, 1, "{'NORM': 100.0, 'SR': 0.0}", 1, None, None, None, None),
@@ -114,48 +117,164 @@ def test_wrong_names_are_answered_with_the_right_ones(folder: Path) -> None:
         datasets.load("ptbxl", folder, sampling_rate_hz=500)
 
 
-def test_metadata_that_cannot_be_right_are_refused(folder: Path, table: pd.DataFrame, tmp_path: Path) -> None:
+# One cell changed: column, its text, and what is said of it. Line 3 of the file is record 2.
+BAD_CELLS = [
+    ("ecg_id", "1.5", "is no whole number"),
+    ("ecg_id", "1", "was listed before, in line 2"),
+    ("ecg_id", "1e30", "is not a number from 0"),
+    ("ecg_id", "", "holds no number"),
+    ("ecg_id", "\u00b2", "is no number"),
+    ("patient_id", "1e30", "is not a number from 0"),
+    ("patient_id", "-4", "is not a number from 0"),
+    ("patient_id", "1,234", "is no number"),  # a spreadsheet's thousands, or a decimal comma
+    ("age", "old", "is no number"),
+    ("age", "150", "is no age"),
+    ("age", "inf", "is no number"),
+    ("sex", "male", "is not one of 0, 1"),
+    ("sex", "0.5", "is not one of 0, 1"),
+    ("scp_codes", "__import__('os')", "is no list such as"),
+    ("scp_codes", "{'NORM': 'x'}", "is no list such as"),
+    ("scp_codes", "{'NORM': 1e999}", "is no list such as"),
+    ("scp_codes", "{'NORM': -1}", "is no list such as"),
+    ("scp_codes", "[" * 5000, "is no list such as"),
+    ("scp_codes", "", "is no list such as"),
+    ("strat_fold", "11", "is not a number from 1 to 10"),
+    ("strat_fold", "03. Jan", "is no number"),
+    ("filename_lr", "", "holds nothing"),
+    ("filename_lr", "records100/00000/00001_lr", "was listed before"),  # the same signals twice
+    ("validated_by_human", "no", "is not one of true, 1, false, 0"),
+    ("height", "tall", "is no number"),
+    ("report", "a\x1fb", "holds a control character"),
+]
+
+
+@pytest.mark.parametrize(("column", "cell", "problem"), BAD_CELLS)
+def test_a_bad_cell_is_named(folder: Path, table: pd.DataFrame, column: str, cell: str, problem: str) -> None:
+    """One bad cell used to wipe its column, or to give a record the wrong number."""
+    table = table.assign(validated_by_human=True, height=170, report="").astype({column: object})
+    table.loc[1, column] = cell
+    table.to_csv(folder / "ptbxl_database.csv", index=False)
+    with pytest.raises(TableError) as raised:
+        datasets.load("ptbxl", folder)
+    said = str(raised.value)
+    assert f"ptbxl_database.csv, line 3 (ecg_id {cell if column == 'ecg_id' and cell else ''}" in said
+    assert f"column {column}: " in said and problem in said and "correct this cell" in said
+
+
+def test_an_unknown_statement_and_a_missing_column(folder: Path, table: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match="nowhere"):
         ptbxl.read_metadata(tmp_path / "nowhere.csv")
     table.drop(columns="strat_fold").to_csv(folder / "ptbxl_database.csv")
-    with pytest.raises(RecordError, match="no column 'strat_fold'"):
-        ptbxl.read_metadata(folder)
-    table.assign(scp_codes="__import__('os')").to_csv(folder / "ptbxl_database.csv")
-    with pytest.raises(RecordError, match="cannot read the scp_codes"):
+    with pytest.raises(TableError, match="no column 'strat_fold'"):
         ptbxl.read_metadata(folder)
     table.assign(scp_codes="{'XYZ': 1.0}").to_csv(folder / "ptbxl_database.csv")
-    with pytest.raises(RecordError, match=r"record 1: unknown statement 'XYZ'.*scp_statements\.csv"):
+    with pytest.raises(TableError, match=r"record 1, column scp_codes: unknown statement 'XYZ'"):
         ptbxl.read_labels(ptbxl.read_metadata(folder))
 
 
+SPREADSHEET: dict[str, Callable[[str], bytes]] = {
+    "BOM": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "CRLF": lambda text: text.replace("\n", "\r\n").encode(),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "semicolons, decimal commas": lambda text: ";".join(requoted(text)).encode(),
+    "quoted": lambda text: pd.read_csv(io.StringIO(text), dtype=str).to_csv(index=False, quoting=1).encode(),
+    "empty rows and columns": lambda text: (
+        "\n".join(line + ",," for line in text.splitlines()) + "\n" + ",,,,\n" * 3
+    ).encode(),
+    "blanks around cells": lambda text: text.replace(",9,", ", 9 ,").encode(),
+    "backslashes": lambda text: text.replace("/", "\\").encode(),
+    "endings": lambda text: text.replace("_lr,records", "_lr.hea,records").encode(),
+    "decimals": lambda text: text.replace(",9,", ",9.0,").encode(),
+}
+
+
+def requoted(text: str) -> list[str]:
+    """The pieces of the table with semicolons between them: 56.0 is 56,0, commas in texts stay."""
+    frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    frame["age"] = frame["age"].str.replace(".", ",")
+    return frame.to_csv(index=False, sep=";").split(";")
+
+
+@pytest.mark.parametrize("change", SPREADSHEET.values(), ids=SPREADSHEET)
+def test_what_spreadsheets_do_to_a_table(folder: Path, change: Callable[[str], bytes]) -> None:
+    path = folder / "ptbxl_database.csv"
+    before = datasets.load("ptbxl", folder)
+    assert change(path.read_text()) != path.read_bytes()
+    path.write_bytes(change(path.read_text()))
+    after = datasets.load("ptbxl", folder)
+    assert after.fingerprint == before.fingerprint and after.labels.tolist() == before.labels.tolist()
+
+
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "message"),
     [
-        lambda text: "",
-        lambda text: text[: text.rindex(",9,")],  # cut within the last row
-        lambda text: text.rpartition(",")[0],
-        lambda text: text.replace(",9,", ",9,,,,,,,,,,"),
-        lambda text: text.replace("13.0", "x"),
-        lambda text: text.replace("\n5,", "\n3,"),
-        lambda text: text.replace(",10,", ",11,"),
-        lambda text: text.replace("records100", "\udcff"),
+        (lambda text: "", "is empty"),
+        (lambda text: text[: text.rindex(",9,")], "column strat_fold"),  # cut within the last row
+        (lambda text: text.rpartition(",")[0], "column filename_hr"),
+        (lambda text: text.replace(",9,", ",9,,,,,,,,,,1", 1), "more cells than"),
+        (lambda text: text.replace('"', "", 1), "column|more cells"),
+        (lambda text: text.replace(",10,", ',10,"', 1), "quotation marks"),
+        (lambda text: text.replace("records100", "\udcff"), "not in UTF-8"),
+        (lambda text: "PK\x03\x04" + text, "spreadsheet"),
+        (lambda text: text.replace("patient_id", "ecg_id", 1), "no column 'patient_id'"),
     ],
 )
-def test_damaged_metadata_are_refused(folder: Path, damage: Callable[[str], str]) -> None:
+def test_damaged_metadata_are_refused(folder: Path, damage: Callable[[str], str], message: str) -> None:
     path = folder / "ptbxl_database.csv"
     text = path.read_text().rstrip("\n")
     assert damage(text) != text
     path.write_text(damage(text), errors="surrogateescape")
-    with pytest.raises(RecordError, match=r"ptbxl_database\.csv cannot be read .*download it again"):
+    with pytest.raises(RecordError, match=rf"ptbxl_database\.csv.*({message})"):
         ptbxl.read_metadata(folder)
 
 
-def test_metadata_cut_between_rows_are_refused(folder: Path, table: pd.DataFrame) -> None:
+@pytest.mark.parametrize("name", ["ptbxl_database.csv", "scp_statements.csv"])
+def test_a_folder_pipe_or_device_as_a_table(folder: Path, name: str) -> None:
+    """They are refused at once: reading a pipe or /dev/zero has no end."""
+    path = folder / name
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    for _ in range(3):
+        with pytest.raises(FormatError, match=rf"{name} is a folder or device"):
+            datasets.load("ptbxl", folder)
+        path.rmdir() if path.is_dir() else path.unlink()
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(path)
+
+
+def test_rows_that_are_lost_from_the_table_are_told(folder: Path, table: pd.DataFrame) -> None:
     table.drop(index=1).to_csv(folder / "ptbxl_database.csv", index=False)
-    assert len(datasets.load("ptbxl", folder)) == 3  # later versions dropped records that may still lie there
+    with pytest.warns(
+        UserWarning, match=r"1 of 4 records are left out: .*00002_lr\.hea: .* does not list it"
+    ):
+        assert len(datasets.load("ptbxl", folder)) == 3
     table[:3].to_csv(folder / "ptbxl_database.csv", index=False)
-    with pytest.raises(RecordError, match="ends before record 00005_lr; download it again"):
+    with pytest.raises(TableError, match="ends before record 00005_lr; download it again"):
         datasets.load("ptbxl", folder)
+
+
+def test_half_a_record_and_other_peoples_files(folder: Path) -> None:
+    records = folder / "records100" / "00000"
+    (records / "._00001_lr.hea").write_bytes(b"\0\5\x16\7")  # macOS
+    (records / ".DS_Store").write_bytes(b"\0")
+    (records / "00002_lr.dat").unlink()
+    (records / "00003_lr.hea").unlink()
+    expected = r"2 of 4 .*00002_lr\.hea: its \.dat file is not here; .*00003_lr\.dat: its header"
+    with pytest.warns(UserWarning, match=expected):
+        assert datasets.load("ptbxl", folder).meta["record_id"].tolist() == [1, 5]
+
+
+def test_records_behind_links_are_found(folder: Path, tmp_path: Path) -> None:
+    before = datasets.load("ptbxl", folder)
+    (folder / "records100").rename(tmp_path / "elsewhere")
+    (folder / "records100").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path)  # a loop
+    assert datasets.load("ptbxl", folder).fingerprint == before.fingerprint
+
+
+def test_records_without_a_patient_stay_apart(folder: Path, table: pd.DataFrame) -> None:
+    table.assign(patient_id=[11, None, None, 12]).to_csv(folder / "ptbxl_database.csv", index=False)
+    assert datasets.load("ptbxl", folder).meta["patient"].tolist() == [11, -3, -4, 12]
 
 
 def test_a_missing_sex_stays_missing(folder: Path, table: pd.DataFrame) -> None:
@@ -256,15 +375,33 @@ def test_the_published_numbers_of_1_0_3(real_data: Path) -> None:
     assert 0.22 <= quality.labels[:, 0].mean() < 0.23  # "about 22 %", section III-D
 
 
-def test_a_table_of_statements_is_read_anew_and_a_damaged_one_named(folder: Path) -> None:
-    own, rows = folder / "scp_statements.csv", labels_ptbxl._TABLE.read_bytes().splitlines(keepends=True)
-    for damaged in (b"", b"\xff\xfe"):
-        own.write_bytes(damaged)
-        with pytest.raises(RecordError, match=r"scp_statements\.csv cannot be read"):
-            datasets.load("ptbxl", folder)
-    own.write_bytes(b"".join(rows))
-    assert len(datasets.load("ptbxl", folder, task="all").classes) == 71
-    own.write_bytes(b"".join(row for row in rows if not row.startswith(b"WPW")))
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "1AVB,first degree AV block,1.0",
+            "1AVB,first degree AV block,x",
+            "column diagnostic: 'x' is not one",
+        ),
+        ("1AVB,first", "2AVB,first", "'2AVB' was listed before"),
+        ("CD,_AVB", ",_AVB", "column diagnostic_class: '' is no class"),
+        ("1AVB,first", ",first", "'' holds nothing"),
+        (",rhythm,", ",rythm,", "no column 'rhythm'"),
+    ],
+)
+def test_a_bad_cell_among_the_statements_is_named(folder: Path, old: str, new: str, message: str) -> None:
+    text = (TABLES / "scp_statements.csv").read_text()
+    assert old in text
+    (folder / "scp_statements.csv").write_text(text.replace(old, new, 1))
+    with pytest.raises(TableError, match=rf"scp_statements\.csv.*{message}"):
+        datasets.load("ptbxl", folder)
+
+
+def test_a_table_of_statements_is_read_anew(folder: Path) -> None:
+    own, text = folder / "scp_statements.csv", (TABLES / "scp_statements.csv").read_text()
+    own.write_text(text.replace(",,,", ", ,,", 1))  # a blank in an empty cell wiped the rhythm statements
+    assert [len(datasets.load("ptbxl", folder, task=task).classes) for task in ("all", "rhythm")] == [71, 12]
+    own.write_text("".join(row for row in text.splitlines(keepends=True) if not row.startswith("WPW")))
     assert len(datasets.load("ptbxl", folder, task="all").classes) == 70
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecgkit.datasets.base import ECGDataset
-from ecgkit.datasets.labels_snomed import MELEP_LABELS
-from ecgkit.datasets.primary import RARE_FIRST, TIE_ORDER, primary_classes, single_label
-from ecgkit.evaluation import accuracy, f1, single_label_accuracy, single_label_f1
+from ecgkit.datasets.code_systems import MELEP_LABELS
+from ecgkit.datasets.derived import RARE_FIRST, TIE_ORDER, primary_classes, single_label
+from ecgkit.evaluation import single_label_accuracy, single_label_f1
 from ecgkit.models.heads import AveragePool, Classifier, ConcatPool, classification_head
 from ecgkit.training import DeviceData, Scaler, predict
 from ecgkit.training.loop import batches, epoch_seed
@@ -26,12 +27,12 @@ from ecgkit.training.selection import (
     create,
     focus_score,
     names,
-    sample_scores,
+    sample_statistics,
     scale,
     srd_effective_epochs,
     train_with_selection,
 )
-from ecgkit.training.selection.epoch import ScoreTable
+from ecgkit.training.selection.steps import ScoreTable
 
 N, SIZE = 42, 8
 SCALER = Scaler(0.0, 0.3)
@@ -74,7 +75,7 @@ def scores(size: int = 100, epoch: int = 3, seed: int = 0, low: float = 0.005, h
         loss=1 - confidence,
         correct=torch.arange(size) >= 0.4 * size,
         certainty=(2 * confidence - 1).abs(),
-        trust=lambda candidates: focus[candidates],
+        score=lambda candidates: focus[candidates],
     )
 
 
@@ -97,7 +98,7 @@ def test_batches_of_any_size_all_easy_all_hard(name: str, size: int, low: float,
     selector = create(name)
     mask = selector(scores(size, low=low, high=high))
     assert mask.shape == (size,)
-    base = name.split("_", 1)[1] if selector.trust is not None else name
+    base = name.split("_", 1)[1] if selector.score is not None else name
     if base in ("dbpd", "smrd") and low == high == 1.0:
         assert not mask.any()
     if name in ("dbpd", "smrd", "full_data") and low == high == 0.0:
@@ -144,14 +145,29 @@ def test_the_two_rules_run_in_opposite_directions() -> None:
     assert kept == {"threshold": [40, 20, 10], "share": [21, 35, 42]}
 
 
-@pytest.mark.parametrize("epoch", [1, 4, 9])
-def test_curriculum_and_active_learning_equal_a_loop(epoch: int) -> None:
+@pytest.mark.parametrize(("epoch", "wanted"), [(1, 20), (4, 65), (9, 100)])  # 20 % and 15 % more each time
+def test_curriculum_and_active_learning_equal_a_loop(epoch: int, wanted: int) -> None:
     given = scores(epoch=epoch)
-    wanted = int(min(1.0, 0.2 + 0.15 * (epoch - 1)) * 100)
     easiest = sorted(sorted(range(100), key=lambda i: float(given.loss[i]))[:wanted])
     assert create("self_paced", start=0.2, step=0.15)(given).nonzero()[:, 0].tolist() == easiest
     least = sorted(range(100), key=lambda i: float(given.certainty[i]))[:30]
     assert create("uncertain", share=0.3)(given).nonzero()[:, 0].tolist() == sorted(least)
+
+
+def test_a_share_of_100_samples_is_its_percent() -> None:
+    """0.29 * 100 is a little less than 29 in floating point."""
+    for percent in range(1, 101):
+        share, given = percent / 100, scores(epoch=1)
+        for name in ("random_share", "hardest", "uncertain"):
+            assert int(create(name, share=share)(given).sum()) == percent
+        assert int(create("self_paced", start=share)(given).sum()) == percent
+        assert int(create("srd", gamma=share)(replace(given, epoch=2)).sum()) == percent
+
+
+def test_a_confidence_that_is_not_known_is_not_easy() -> None:
+    given = replace(scores(4), confidence=torch.tensor([0.9, torch.nan, 0.1, torch.nan]))
+    assert create("dbpd")(given).tolist() == [False, True, True, True]
+    assert int(create("smrd")(given).sum()) == 3
 
 
 def test_erts_keeps_at_least_one_candidate_by_share() -> None:
@@ -169,7 +185,7 @@ def test_a_method_that_is_unknown_or_set_wrongly_is_an_error() -> None:
         lambda: create("filtered_srd", by="focus", q=1.0),
         lambda: create("self_paced", step=0.0),
     ):
-        with pytest.raises(ValueError, match=r"there are|has no setting|choose"):
+        with pytest.raises(ValueError, match=r"there are|has no setting|choose|wanted"):
             call()
     with pytest.raises(ValueError, match="needs the focus"):
         create("erts_srd")(Scores(3, 1, torch.Generator()))
@@ -209,12 +225,12 @@ def test_focus_at_the_edges() -> None:
 def test_confidence_equals_torch() -> None:
     logits = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     classes = torch.arange(30) % 4
-    one = sample_scores(logits, F.one_hot(classes, 4).float(), "single")
+    one = sample_statistics(logits, F.one_hot(classes, 4).float(), "single")
     torch.testing.assert_close(one.confidence, logits.softmax(1)[torch.arange(30), classes])
     torch.testing.assert_close(one.loss, F.cross_entropy(logits, classes, reduction="none"))
     assert torch.equal(one.correct, logits.argmax(1) == classes)
     labels = (torch.rand(30, 4, generator=torch.Generator().manual_seed(1)) > 0.5).float()
-    many = sample_scores(logits, labels, "multi")
+    many = sample_statistics(logits, labels, "multi")
     p = logits.sigmoid()
     torch.testing.assert_close(many.confidence, torch.where(labels == 1, p, 1 - p).amin(1))
     torch.testing.assert_close(many.loss, F.binary_cross_entropy(p, labels, reduction="none").mean(1))
@@ -225,8 +241,8 @@ def test_single_label_metrics_equal_those_of_class_numbers() -> None:
     rng = np.random.default_rng(0)
     truth, score = rng.integers(0, 5, 200), rng.random((200, 5))
     one_hot = np.eye(5, dtype=np.uint8)[truth]
-    assert single_label_f1(one_hot, score) == pytest.approx(f1(truth, score.argmax(1)))
-    assert single_label_accuracy(one_hot, score) == pytest.approx(accuracy(truth, score.argmax(1)))
+    assert single_label_f1(one_hot, score) == pytest.approx(f1_score(truth, score.argmax(1), average="macro"))
+    assert single_label_accuracy(one_hot, score) == pytest.approx(accuracy_score(truth, score.argmax(1)))
     with pytest.raises(ValueError, match="exactly one 1"):
         single_label_f1(np.ones((3, 2)), np.ones((3, 2)))
     score[7, 2] = np.nan
@@ -341,8 +357,8 @@ def test_no_update_is_empty_and_the_counts_add_up(name: str, granularity: str) -
         assert entry["offered"] == N == sum(entry[part] for part in parts)
     assert done.curve[-1]["backprop"] == N  # the revision
     assert done.curve[-1]["scored"] == 0
-    assert (count.maps > 0) == (selector.trust is not None and selector.trust.draws_maps)
-    if not selector.needs_scores and selector.trust is None:
+    assert (count.maps > 0) == (selector.score is not None and selector.score.draws_maps)
+    if not selector.needs_scores and selector.score is None:
         assert count.scored == 0
 
 
@@ -476,8 +492,8 @@ def test_stale_scores_are_those_of_the_last_visit() -> None:
     first, second = seen
     assert first.kept.all() and (first.confidence == 0).all()
     assert (second.confidence > 0).all() and torch.equal(second.kept, second.confidence < 0.5)
-    table = ScoreTable.unseen(3, torch.device("cpu"))
-    assert table.loss.isinf().all() and table.trust.isinf().all() and not table.correct.any()
+    table = ScoreTable(3)
+    assert table.last.loss.isinf().all() and table.score.isinf().all() and not table.last.correct.any()
 
 
 def test_scores_of_an_epoch_are_those_of_the_model_as_it_stands() -> None:
@@ -490,7 +506,7 @@ def test_scores_of_an_epoch_are_those_of_the_model_as_it_stands() -> None:
     x = SCALER(data.signals, data.mv_per_unit)
     p = (model(x).softmax(1) * data.labels).sum(1)
     torch.testing.assert_close(seen[0].confidence, p.detach())
-    torch.testing.assert_close(seen[0].trust, focus_score(scale(grad_cam(model, x))), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(seen[0].score, focus_score(scale(grad_cam(model, x))), rtol=1e-4, atol=1e-5)
 
 
 def test_it_learns_and_multi_label_training_works() -> None:
@@ -518,18 +534,56 @@ def test_a_head_with_normalisation_never_sees_one_sample() -> None:
     assert done.count.skipped > 0
 
 
-def test_a_loss_that_explodes_and_bad_settings_are_errors() -> None:
-    with pytest.raises(FloatingPointError, match="lower the learning rate"):
-        train_with_selection(tiny(), toy(), toy(), Scaler(0.0, 1e-42), CONFIG, create("full_data"), 0)
-    for bad in (
+def test_a_training_that_diverges_or_trains_on_nothing_is_an_error() -> None:
+    def go(name: str, data: DeviceData = toy(), scaler: Scaler = SCALER, config=CONFIG, **settings) -> None:  # noqa: B008
+        train_with_selection(tiny(), data, data, scaler, config, create(name, **settings), 0)
+
+    for name in ("full_data", "dbpd", "erts_dbpd"):
+        with pytest.raises(FloatingPointError, match="lower the learning rate, lr"):
+            go(name, scaler=Scaler(0.0, 1e-42))
+    with pytest.raises(FloatingPointError, match="lower the learning rate, lr"):
+        go("full_data", config=replace(CONFIG, lr=1e3))
+    unrevised = replace(CONFIG, revision_epochs=0)
+    for name, settings in (("dbpd", {"tau": 1e-9}), ("hardest", {"share": 0.2})):
+        with pytest.raises(ValueError, match="none of the 42 training records went into a step in 4 epochs"):
+            go(name, config=unrevised, **settings)
+    two_labels, soft = (
+        replace(toy(), labels=toy().labels * share + other) for share, other in ((0, 1), (0.5, 0))
+    )
+    for labels in (two_labels, soft):
+        with pytest.raises(ValueError, match="exactly one label"):
+            go("full_data", labels)
+    with pytest.raises(ValueError, match="no body and head"):
+        train_with_selection(nn.Linear(2, 2), toy(), toy(), SCALER, CONFIG, create("full_data"), 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
         {"epochs": 0},
+        {"epochs": True},
         {"revision_epochs": 9},
+        {"revision_epochs": -1},
         {"labels": "x"},
         {"granularity": "x"},
         {"window_s": 0},
-    ):
-        with pytest.raises(ValueError):
-            replace(CONFIG, **bad)
+        {"batch_size": 1},
+        {"lr": float("nan")},
+        {"lr_decay": 0.0},
+        {"weight_decay": -0.1},
+    ],
+)
+def test_settings_that_make_no_sense_are_errors(bad: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        replace(CONFIG, **bad)
+
+
+def test_selection_goes_on_from_no_other_methods_checkpoint(tmp_path) -> None:
+    train("dbpd", checkpoint=tmp_path / "c.pt")
+    with pytest.warns(UserWarning, match=r"belongs to another training \(settings\)"):
+        model, done = train("srd", checkpoint=tmp_path / "c.pt")
+    fresh, expected = train("srd")
+    assert done.curve == expected.curve and torch.equal(weights(model), weights(fresh))
 
 
 def test_focus_of_the_epoch_asks_no_order() -> None:
@@ -542,7 +596,7 @@ def test_focus_of_the_epoch_asks_no_order() -> None:
 
 @pytest.mark.parametrize("sheet", ["erts_ptbxl", "erts_tables"])
 def test_every_run_of_the_sweeps_is_one_that_can_be_made(sheet: str) -> None:
-    from ecgbook.experiments.methods import selection_settings
+    from ecgbook.experiments.selected import selection_settings
     from ecgbook.runs.grids import read_sweep
     from ecgkit import models
 
@@ -552,4 +606,4 @@ def test_every_run_of_the_sweeps_is_one_that_can_be_made(sheet: str) -> None:
         config, selector, options = selection_settings(run)
         assert config.epochs == run.params["epochs"] and run.model in models.names()
         assert set(options) <= {"width", "ndim"}
-        assert (selector.trust is not None) == run.method.startswith(("erts", "control", "filtered"))
+        assert (selector.score is not None) == run.method.startswith(("erts", "control", "filtered"))

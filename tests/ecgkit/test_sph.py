@@ -73,8 +73,8 @@ def test_missing_and_unlisted_records(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="1 of 3"):
         assert len(datasets.load("sph", tmp_path)) == 2
     (tmp_path / "metadata.csv").write_text(HEAD + ROWS[0] + "\n")
-    with pytest.raises(RecordError, match=r"A00001.*not listed"):
-        datasets.load("sph", tmp_path)
+    with pytest.warns(UserWarning, match=r"1 of 2 .*A00001\.h5: metadata\.csv does not list it"):
+        assert datasets.load("sph", tmp_path).meta["record_id"].tolist() == ["A00002"]
     (tmp_path / "metadata.csv").unlink()
     with pytest.raises(DataNotFoundError, match=r"metadata\.csv"):
         datasets.load("sph", tmp_path)
@@ -83,27 +83,46 @@ def test_missing_and_unlisted_records(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ECG_ID,AHA_Code\nA00001,1\n", "lacks Patient_ID"),
-        (HEAD + "A00001,1,S1,5,M,5000,x\nA00001,1,S1,5,M,5000,x\n", "twice"),
-        (HEAD + "A00001,1,S1,5,M,many,x\n", "no number"),
-        (HEAD + "A00001,1,S1,5,M,5000,x\nA00002,1,S1", "no number"),
-        ("", "cannot be read"),
+        ("ECG_ID,AHA_Code\nA00001,1\n", "no column 'Patient_ID'"),
+        (HEAD + "A00001,1,S1,5,M,5000,x\nA00001,1,S1,5,M,5000,x\n", "line 3 .*'A00001' was listed before"),
+        (HEAD + "A00001,1,S1,5,M,many,x\n", r"line 2 \(ECG_ID A00001\), column N: 'many' is no number"),
+        (HEAD + "A00001,1,S1,5,M,5000,x\nA00002,1,S1", "line 3 .*column N: '' holds no number"),
+        (HEAD + "A00001,1,S1,5,M,0,x\n", "column N: '0' is not a number from 1"),
+        (HEAD + "A00001,1,S1,old,M,5000,x\n", "column Age: 'old' is no number"),
+        (HEAD + "A00001,1,S1,5,X,5000,x\n", "column Sex: 'X' is not one of"),
+        (HEAD + "A00001,1;999,S1,5,M,5000,x\n", "column AHA_Code: '1;999' holds 999, none of the 44"),
+        (HEAD + "A00001,60+,S1,5,M,5000,x\n", "column AHA_Code: '60[+]' cannot be read"),
+        (HEAD + "A00001,1\x00,S1,5,M,5000,x\n", "column AHA_Code: .* control character|NUL"),
+        ("", "is empty"),
     ],
 )
-def test_bad_metadata_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_metadata_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "metadata.csv").write_text(text)
-    with pytest.raises(RecordError, match=message):
+    with pytest.raises(RecordError, match=rf"metadata\.csv.*{message}"):
         sph.read_metadata(tmp_path)
 
 
-def test_a_bad_statement_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, ["A00001,,S1,50,M,5000,2020-01-01"])
-    with pytest.raises(RecordError, match=r"metadata\.csv.*no list of AHA statements.*download it again"):
-        datasets.load("sph", tmp_path)
-    (tmp_path / "metadata.csv").unlink()
-    write(tmp_path, ["A00001,1;999,S1,50,M,5000,2020-01-01"])
-    with pytest.raises(RecordError, match=r"metadata\.csv: A00001 has code 999, none of the 44"):
-        datasets.load("sph", tmp_path)
+def test_what_spreadsheets_do_and_empty_cells(tmp_path: Path) -> None:
+    """A byte order mark, semicolons, names with the file's ending; a record without codes, age or patient."""
+    rows = ["SPH00001,22;,S1,32,F,5000,2020", "SPH00002,,,,,5000,"]
+    signals = write(tmp_path, rows)
+    text = (HEAD + "SPH00001.h5,22;,S1,32,F,5000,2020\nSPH00002.h5,,,,,5000,\n,,,,,,\n").replace(";,", "|,")
+    text = text.replace(",", ";").replace("22|", '"22;"')
+    (tmp_path / "metadata.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    meta = sph.read_metadata(tmp_path)
+    assert meta["record_id"].tolist() == ["SPH00001", "SPH00002"]
+    assert meta["patient"].tolist() == ["S1", "SPH00002"] and meta["age"].isna().tolist() == [False, True]
+    (tmp_path / "metadata.csv").write_text(HEAD + "\n".join(rows))
+    ds = datasets.load("sph", tmp_path, sampling_rate_hz=500)
+    assert ds.known.tolist() == [True, False] and ds.classes[int(ds.labels[0].argmax())] == "22"
+    np.testing.assert_allclose(ds.signals[1] * ds.mv_per_unit, signals["SPH00002"].astype(float), atol=6e-4)
+
+
+def test_records_without_a_patient_are_spread_over_the_folds(tmp_path: Path) -> None:
+    rows = [f"A{number:05d},1,,50,M,500,2020" for number in range(1, 31)]
+    write(tmp_path, rows)
+    ds = datasets.load("sph", tmp_path)
+    assert ds.meta["patient"].is_unique and [len(part) for part in ds.split()] == [24, 3, 3]
 
 
 @pytest.mark.real_data

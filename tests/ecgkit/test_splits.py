@@ -1,6 +1,7 @@
 """Splits: no patient on both sides, like label shares, and independence of the order of the rows."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,18 +19,16 @@ def toy(n: int, patients: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(n=st.integers(1, 80), patients=st.integers(1, 40), folds=st.integers(2, 10), seed=st.integers(0, 99))
-def test_no_patient_straddles_and_order_does_not_matter(n: int, patients: int, folds: int, seed: int) -> None:
+@given(n=st.integers(1, 80), patients=st.integers(1, 40), seed=st.integers(0, 99))
+def test_no_patient_straddles_and_order_does_not_matter(n: int, patients: int, seed: int) -> None:
     labels, patient = toy(n, patients, seed)
-    fold = splits.stratified_folds(labels, patient, folds, seed)
-    assert fold.min() >= 1 and fold.max() <= folds
+    fold = splits.stratified_folds(labels, patient, seed)
+    assert fold.min() >= 1 and fold.max() <= 10
     for name in set(patient):  # brute force
         assert len(set(fold[patient == name])) == 1
     splits.assert_no_patient_straddles(patient, fold)
     order = np.random.default_rng(seed + 1).permutation(n)
-    np.testing.assert_array_equal(
-        splits.stratified_folds(labels[order], patient[order], folds, seed), fold[order]
-    )
+    np.testing.assert_array_equal(splits.stratified_folds(labels[order], patient[order], seed), fold[order])
 
 
 def test_label_shares_and_sizes_are_alike() -> None:
@@ -75,19 +74,27 @@ def test_bad_arguments() -> None:
         splits.stratified_folds(np.ones((3, 2)), ["a"])
     with pytest.raises(ValueError, match="do not belong"):
         splits.stratified_folds(np.ones(3), ["a", "b", "c"])
-    with pytest.raises(ValueError, match="at least 2"):
-        splits.stratified_folds(np.ones((3, 2)), ["a", "b", "c"], n_folds=1)
+    with pytest.raises(ValueError, match="a label is NaN"):
+        splits.stratified_folds(np.full((3, 2), np.nan), ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "", " ", pd.NA, pd.NaT])
+def test_who_has_no_name_is_nobody_elses_patient(missing: object) -> None:
+    patients = np.array([missing] * 40, dtype=object)
+    fold = splits.stratified_folds(np.ones((40, 1)), patients)
+    assert np.bincount(fold)[1:].tolist() == [4] * 10
+    splits.assert_no_patient_straddles(patients, fold)
 
 
 @settings(max_examples=25, deadline=None)
-@given(n=st.integers(0, 60), folds=st.integers(1, 10), seed=st.integers(0, 99))
-def test_leaky_folds(n: int, folds: int, seed: int) -> None:
+@given(n=st.integers(0, 60), seed=st.integers(0, 99))
+def test_leaky_folds(n: int, seed: int) -> None:
     records = np.arange(n)
-    fold = splits.leaky_random_folds(records, folds, seed)
-    sizes = np.bincount(fold, minlength=folds + 1)[1:]
+    fold = splits.leaky_random_folds(records, seed)
+    sizes = np.bincount(fold, minlength=11)[1:]
     assert sizes.max() - sizes.min() <= 1
     order = np.random.default_rng(seed).permutation(n)
-    np.testing.assert_array_equal(splits.leaky_random_folds(records[order], folds, seed), fold[order])
+    np.testing.assert_array_equal(splits.leaky_random_folds(records[order], seed), fold[order])
 
 
 def test_leaky_folds_do_leak() -> None:

@@ -1,25 +1,27 @@
 """The store: what it keeps, and what it does when something goes wrong."""
 
 import errno
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
+from filelock import FileLock
 from toy_source import TOY, write_record, write_toy
 
-from ecgkit.datasets import convert, store
-from ecgkit.datasets.base import ECGDataset
-from ecgkit.errors import DataNotFoundError, RecordError, StoreError
+from ecgkit.datasets import convert, ptbxl, store
+from ecgkit.datasets.base import Contents, ECGDataset
+from ecgkit.errors import DamagedError, DataNotFoundError, FormatError, RecordError, StoreError, TableError
 
 TOY_SCRIPT = str(Path(__file__).with_name("toy_source.py"))
 
@@ -58,10 +60,11 @@ def store_of(root: Path) -> Path:
 # What is kept
 
 
-@pytest.mark.parametrize("records", [5, 300])  # in this process, and in forked ones
+@pytest.mark.parametrize("records", [5, 300])  # in this process, and in others
 def test_first_use_converts_bit_for_bit_and_the_second_only_opens(
-    cache: Path, root: Path, records: int
+    cache: Path, root: Path, records: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(convert, "_SMALL", 100)
     signals = write_toy(root, records)
     first, second = load(root), load(root)
     assert conversions(cache) == 1
@@ -84,29 +87,6 @@ def test_long_records_are_converted_in_smaller_pieces(
     monkeypatch.setattr(convert, "_CHUNK_BYTES", 2 * signals[0].nbytes)  # two records
     assert load(root).fingerprint == whole.fingerprint
     assert (store_of(root) / "signals.npy").read_bytes() == written
-
-
-def test_a_store_made_elsewhere_is_taken_over(
-    cache: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only the table is on this machine; the signals come in the store alone."""
-    signals = write_toy(root)
-    made_there = load(root)
-    made, here = tmp_path / "made", tmp_path / "here" / "toy"
-    shutil.copytree(store_of(root), made)
-    here.mkdir(parents=True)
-    shutil.copy(root / "toy.csv", here)
-    (tmp_path / "other").mkdir()
-    monkeypatch.setenv("ECGKIT_CACHE", str(tmp_path / "other" / "cache"))
-    assert store.adopt(TOY, here, 100, made) == store_of(here)
-    assert not made.exists()
-    ds = load(here)
-    assert conversions(cache) == 1
-    assert ds.fingerprint == made_there.fingerprint
-    np.testing.assert_array_equal(ds.signals, signals)
-    (here / "toy.csv").write_text("record_id\nr0000\n")  # a store of other tables is not used
-    with pytest.raises(DataNotFoundError, match="holds none"):
-        load(here)
 
 
 def test_every_task_is_kept(cache: Path, root: Path) -> None:
@@ -170,16 +150,11 @@ def test_a_subset_gathers_its_rows_only_when_they_are_read(cache: Path, root: Pa
 def test_a_killed_conversion_leaves_nothing_half_made(cache: Path, root: Path) -> None:
     signals = write_toy(root, 300)
     process = subprocess.Popen([sys.executable, TOY_SCRIPT, str(root), "0.05"], stderr=subprocess.DEVNULL)
-    conversion, workers = psutil.Process(process.pid), []
-    deadline = time.monotonic() + 60
-    while not (list(cache.glob("*.tmp/signals.npy")) and workers) and time.monotonic() < deadline:
+    while not list(cache.glob("*.tmp/signals.npy")):
+        assert process.poll() is None
         time.sleep(0.02)
-        workers = conversion.children()
-    time.sleep(0.3)  # the workers are at work now
-    workers = conversion.children()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert workers and not psutil.wait_procs(workers, timeout=60)[1], "workers outlive the killed process"
     assert len(left_overs(cache)) == 1 and not store_of(root).exists()
     np.testing.assert_array_equal(load(root).signals, signals)
     assert left_overs(cache) == []
@@ -209,29 +184,98 @@ def test_a_store_of_another_version_is_made_again(
     assert conversions(cache) == 3
 
 
-@pytest.mark.parametrize("name", ["signals.npy", "meta.npz", "labels.npz", "store.json"])
-@pytest.mark.parametrize("gone", [False, True])
-def test_a_damaged_store_is_made_again(cache: Path, root: Path, name: str, gone: bool) -> None:
-    signals = write_toy(root)
-    load(root)
-    file = store_of(root) / name
-    if gone:
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes()[:-100])
-    np.testing.assert_array_equal(load(root).signals, signals)
-    assert conversions(cache) == 2
+def edit_description(folder: Path, **values: object) -> None:
+    info = json.loads((folder / "store.json").read_text()) | values
+    (folder / "store.json").write_text(json.dumps(info))
 
 
-def test_a_store_with_flipped_bits_in_its_tables_is_refused(cache: Path, root: Path) -> None:
-    write_toy(root)
-    load(root)
-    file = store_of(root) / "meta.npz"
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "no signals": lambda folder: (folder / "signals.npy").unlink(),
+    "no metadata": lambda folder: (folder / "meta.npz").unlink(),
+    "cut labels": lambda folder: os.truncate(folder / "labels.npz", 300),
+    "cut description": lambda folder: os.truncate(folder / "store.json", 300),
+    "a bit of the signals": lambda folder: flip(folder / "signals.npy", -1000),
+    "a bit of the signals' head": lambda folder: flip(folder / "signals.npy", 20),
+    "zeros": lambda folder: (folder / "signals.npy").write_bytes(
+        b"\0" * (folder / "signals.npy").stat().st_size
+    ),
+    "a bit of a record's name": lambda folder: flip(
+        folder / "meta.npz", (folder / "meta.npz").read_bytes().index(b"r0001")
+    ),
+    "a bit of the labels": lambda folder: flip(folder / "labels.npz", -400),
+    "another unit": lambda folder: edit_description(folder, mv_per_unit=0.005),
+    "another class": lambda folder: edit_description(folder, classes={"odd": ["even"], "age": ["age"]}),
+    "no object": lambda folder: (folder / "store.json").write_text("[]"),
+}
+
+
+def flip(file: Path, place: int) -> None:
     content = bytearray(file.read_bytes())
-    content[content.index(b"r0001")] ^= 1
+    content[place] ^= 1
     file.write_bytes(content)
-    with pytest.raises(StoreError, match=r"meta\.npz is damaged .* delete its folder"):
-        load(root)
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_store_is_made_again(cache: Path, root: Path, damage: Callable[[Path], object]) -> None:
+    signals = write_toy(root)
+    before = load(root)
+    damage(store_of(root))
+    after = load(root)
+    assert conversions(cache) == 2
+    np.testing.assert_array_equal(after.signals, signals)
+    assert (after.classes, after.mv_per_unit, after.fingerprint) == (("odd",), 0.001, before.fingerprint)
+
+
+def test_a_long_store_is_compared_whole_on_demand(
+    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening reads only the beginning of a long file; `verify_store` reads all of it."""
+    write_toy(root, 60)
+    load(root)
+    store.verify_store(TOY, root, 100)
+    monkeypatch.setattr(store, "_WHOLE_BYTES", 1000)
+    flip(store_of(root) / "signals.npy", -1)
+    load(root)
+    assert conversions(cache) == 1
+    with pytest.raises(StoreError, match=r"signals\.npy is damaged; delete the folder"):
+        store.verify_store(TOY, root, 100)
+    flip(store_of(root) / "signals.npy", 70)
+    load(root)
+    assert conversions(cache) == 2
+    store.verify_store(TOY, root, 100)
+
+
+def test_other_labelling_code_makes_a_store_again(root: Path, cache: Path) -> None:
+    """A key of files and versions alone gave the labels of the code that was there before."""
+    write_toy(root)
+    assert load(root).labels[:, 0].tolist() == [0, 1, 0, 1, 0]
+
+    def all_odd(root: Path, sampling_rate_hz: int, files: list[Path]) -> Contents:
+        contents = TOY.describe(root, sampling_rate_hz, files)
+        odd = replace(contents.tasks["odd"], values=np.ones((5, 1), np.uint8))
+        return replace(contents, tasks={**contents.tasks, "odd": odd})
+
+    changed = replace(TOY, describe=all_odd)
+    assert store.open_or_convert(changed, root, "odd", 100).labels[:, 0].tolist() == [1] * 5
+    assert load(root).labels[:, 0].tolist() == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("change", ["function", "file", "table"])
+def test_the_key_covers_functions_files_and_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    before = store._code(ptbxl.PTBXL)
+    assert store._code(ptbxl.PTBXL) == before
+    if change == "function":
+        monkeypatch.setattr(ptbxl, "read_labels", lambda *arguments: {})
+    else:
+        package = tmp_path / "ecgkit"
+        shutil.copytree(Path(store.__file__).parents[1], package)
+        monkeypatch.setattr(store, "__file__", str(package / "datasets" / "store.py"))
+        assert store._code(ptbxl.PTBXL) == before  # the same wherever it is installed
+        changed = package / "datasets" / ("ptbxl.py" if change == "file" else "tables/snomed.csv")
+        changed.write_bytes(changed.read_bytes() + b"\n")
+    assert store._code(ptbxl.PTBXL) != before
 
 
 def test_a_cache_that_cannot_be_written(cache: Path, root: Path) -> None:
@@ -241,20 +285,26 @@ def test_a_cache_that_cannot_be_written(cache: Path, root: Path) -> None:
         load(root)
 
 
-def test_a_read_only_cache(cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EROFS, os.strerror(errno.EROFS)), r"read-only.*ECGKIT_CACHE"),
+        (NotImplementedError("no flock"), r"file system has no locks.*ECGKIT_CACHE"),
+    ],
+)
+def test_a_read_only_cache_and_one_without_locks(
+    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
     write_toy(root)
     load(root)
-    plain_open = Path.open
 
-    def refuse(path: Path, mode: str = "r", *args: object, **options: object) -> object:
-        if set(mode) & set("wa+") and cache in path.parents:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-        return plain_open(path, mode, *args, **options)
+    def refuse(lock: FileLock, *arguments: object, **options: object) -> None:
+        raise error
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(store.FileLock, "acquire", refuse)
     assert len(load(root)) == 5  # what is there can be read
     (root / "new.txt").touch()
-    with pytest.raises(StoreError, match=r"read-only.*ECGKIT_CACHE"):
+    with pytest.raises(StoreError, match=message):
         load(root)
 
 
@@ -279,7 +329,7 @@ def test_a_disk_that_fills_up(cache: Path, root: Path, monkeypatch: pytest.Monke
 
 
 def test_a_write_that_the_system_refuses(cache: Path, root: Path) -> None:
-    write_toy(root, 300)  # 360 kB of signals, written by forked workers
+    write_toy(root, 300)  # 360 kB of signals
     limited = (
         "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -306,7 +356,7 @@ def test_a_damaged_record_is_named(cache: Path, root: Path) -> None:
     write_toy(root, 300)
     file = root / "r0123.dat"
     file.write_bytes(file.read_bytes()[:-2])
-    with pytest.raises(RecordError, match=r"r0123\.dat"):
+    with pytest.raises(DamagedError, match=r"r0123\.dat"):
         load(root)
     assert left_overs(cache) == [] and not store_of(root).exists()
 
@@ -317,10 +367,11 @@ def die(path: Path, sampling_rate_hz: int) -> tuple[np.ndarray, float]:
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2,
-    reason="workers are processes on Linux with two processors or more",
+    (os.cpu_count() or 1) < 2,
+    reason="one processor needs no workers",
 )
-def test_a_killed_worker_is_reported(cache: Path, root: Path) -> None:
+def test_a_killed_worker_is_reported(cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert, "_SMALL", 100)
     write_toy(root, 300)
     with pytest.raises(StoreError, match="a worker process was killed"):
         store.open_or_convert(replace(TOY, read=die), root, "odd", 100)
@@ -331,7 +382,7 @@ def test_records_that_are_not_there_are_counted(cache: Path, root: Path) -> None
     write_toy(root)
     for name in ("r0001.hea", "r0001.dat"):
         (root / name).unlink()
-    with pytest.warns(UserWarning, match="1 of 5 records are not on this disk or have .* only the other 4"):
+    with pytest.warns(UserWarning, match="toy: 1 of 5 records are left out: 1 are not on this disk"):
         ds = load(root)
     assert ds.meta["record_id"].tolist() == ["r0000", "r0002", "r0003", "r0004"]
     for file in root.glob("r*"):
@@ -343,14 +394,14 @@ def test_records_that_are_not_there_are_counted(cache: Path, root: Path) -> None
 def test_a_record_longer_than_announced_is_refused(cache: Path, root: Path) -> None:
     signals = write_toy(root)
     write_record(root / "r0001", np.concatenate([signals[1], signals[1]], axis=1))
-    with pytest.raises(RecordError, match=r"r0001.*\(12, 100\)"):
+    with pytest.raises(DamagedError, match=r"r0001.*\(12, 100\)"):
         load(root)
 
 
 def test_another_rate_is_refused(cache: Path, root: Path) -> None:
     signals = write_toy(root)
     write_record(root / "r0001", signals[1], rate=250)
-    with pytest.raises(RecordError, match=r"r0001: sampled at 250 Hz, not at 100 Hz"):
+    with pytest.raises(FormatError, match=r"r0001: sampled at 250 Hz, not at 100 Hz"):
         load(root)
 
 
@@ -373,5 +424,12 @@ def test_planted_truth_follows_its_records(cache: Path, root: Path) -> None:
     assert ds.subset([3]).truth["record_id"].tolist() == ["r0003"]
     assert ds.version == "synthetic-7"  # never taken for the published one
     pd.DataFrame({"record_id": names[1:], "size": range(4)}).to_csv(root / "truth.csv")
-    with pytest.raises(RecordError, match=r"truth\.csv does not know record r0004"):
+    with pytest.raises(TableError, match=r"truth\.csv does not know record r0004"):
+        load(root)
+    for text, message in (("a,b", "cannot be read"), ("record_id\nr1\nr1\n", "lists record r1 twice")):
+        (root / "truth.csv").write_text(text)
+        with pytest.raises(TableError, match=message):
+            load(root)
+    (root / "synthetic.json").write_text("{}")
+    with pytest.raises(DamagedError, match=r"synthetic\.json does not name"):
         load(root)

@@ -1,7 +1,9 @@
 """The synthetic data set, checked by measuring its signals and reading its files with other libraries."""
 
 import ast
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,13 @@ from scipy import io, signal
 from ecgkit.datasets import synthetic
 from ecgkit.datasets.synthetic import GENERATOR_VERSION, LAYOUTS, make_synthetic
 from ecgkit.datasets.synthetic.findings import FINDINGS
-from ecgkit.datasets.synthetic.patients import Patient, draw_patient
-from ecgkit.datasets.synthetic.plan import fold_of, stream
-from ecgkit.datasets.synthetic.records import SyntheticRecord, make_record
+from ecgkit.datasets.synthetic.records import (
+    Patient,
+    SyntheticRecord,
+    draw_patient,
+    fold_of,
+    make_record,
+)
 from ecgkit.errors import StoreError
 
 LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
@@ -311,6 +317,18 @@ def test_both_rates_show_the_same_heart(tmp_path: Path) -> None:
     assert np.corrcoef(smooth[:, 1], low[:, 1])[0, 1] > 0.98
 
 
+# Of all files of four records (one of ptb) made from seed 3 by version 2 of the generator.
+DIGESTS = {
+    "ptbxl": "b3ca5571f3a5d834",
+    "cpsc2018": "4268136effa03d0c",
+    "cpsc2018_extra": "a1693bdef93ba3aa",
+    "georgia": "c026f80bded83c30",
+    "csn": "92190e6202ae502b",
+    "ptb": "407093aa82be2d24",
+    "sph": "9cfc34d31503b076",
+}
+
+
 def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
@@ -320,6 +338,11 @@ def test_same_bytes_again_and_no_dependence_on_n(layout: str, tmp_path: Path) ->
     n = 1 if layout == "ptb" else 4
     first, second = (contents(make_synthetic(tmp_path / name, layout, n=n, seed=3)) for name in "ab")
     assert first == second
+    digest = hashlib.sha256()
+    for name in sorted(first, key=lambda name: Path(name).parts):
+        if name != "synthetic.json" and not name.endswith(".h5"):  # HDF5's own bytes vary with its version
+            digest.update(name.encode() + first[name])
+    assert digest.hexdigest()[:16] == DIGESTS[layout], "raise GENERATOR_VERSION, and pin anew"
     more = contents(make_synthetic(tmp_path / "c", layout, n=n + 1, seed=3))
     signals = [name for name in first if name.endswith((".dat", ".mat", ".h5", ".hea"))]
     assert signals and all(more[name] == first[name] for name in signals)
@@ -381,37 +404,6 @@ def test_it_returns_at_once_when_nothing_changed(tmp_path: Path, monkeypatch: py
     assert json.loads((root / "synthetic.json").read_text())["generator_version"] == GENERATOR_VERSION
 
 
-def test_another_version_replaces_what_is_there(tmp_path: Path) -> None:
-    root = make_synthetic(tmp_path / "a", n=2)
-    marker = root / "synthetic.json"
-    marker.write_text(marker.read_text().replace(f'"{GENERATOR_VERSION}"', '"0"'))
-    make_synthetic(root, n=1)
-    assert len(pd.read_csv(root / "truth.csv")) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-
-
-def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(StoreError, match="empty folder"):
-        make_synthetic(tmp_path, n=1)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"dataset": "mimic"},
-        {"n": 0},
-        {"sampling_rates_hz": (250,)},
-        {"noise_share": 1.5},
-        {"n": 1, "wrong_label_share": -0.1},
-    ],
-)
-def test_arguments_are_checked(wrong: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"synthetic layout|n must be|shares must"):
-        make_synthetic(tmp_path / "a", **wrong)  # type: ignore[arg-type]
-
-
 def test_superclasses_can_be_learnt_but_not_trivially(
     units: np.ndarray, tables: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
@@ -463,12 +455,91 @@ def test_normal_records_are_as_large_as_real_ones(
     assert (ratio > 0.6).all() and (ratio < 1.6).all(), ratio
 
 
-def test_version_is_raised_when_the_signals_change() -> None:
-    """When this fails on purpose: raise GENERATOR_VERSION, so that caches are made anew, and pin anew."""
-    pinned = {"2": (0.071837039, 0.096841099)}
-    sizes = []
-    for layout in ("ptbxl", "sph"):
-        patient = draw_patient(stream(0, layout, "patient", 1), 1)
-        record = make_record(patient, stream(0, layout, "record", 1), noise_share=1.0)
-        sizes.append(float(np.abs(record.signal_mv).mean()))
-    assert sizes == pytest.approx(pinned[GENERATOR_VERSION], rel=1e-6)
+def test_other_arguments_replace_what_was_made(tmp_path: Path) -> None:
+    root = make_synthetic(tmp_path / "a", "georgia", n=3)
+    make_synthetic(root, n=2)
+    assert len(pd.read_csv(root / "truth.csv")) == 2 and not list(root.glob("*.mat"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert contents(root) == contents(make_synthetic(tmp_path / "b", n=2))
+
+
+def _foreign(root: Path) -> None:
+    (root / "georgia").mkdir()
+    (root / "georgia" / "E00001.hea").write_text("downloaded")
+
+
+def _old_marker(root: Path) -> None:
+    marker = json.loads((root / "synthetic.json").read_text())
+    del marker["files"], marker["seal"]
+    (root / "synthetic.json").write_text(json.dumps(marker))
+
+
+def _forged_marker(root: Path) -> None:
+    """The list of what may be deleted is believed only with its seal."""
+    _foreign(root)
+    text = (root / "synthetic.json").read_text()
+    digest = hashlib.sha256(b"downloaded").hexdigest()
+    (root / "synthetic.json").write_text(
+        text.replace('"files": {', f'"files": {{"georgia/E00001.hea": "{digest}",')
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_foreign, "georgia/E00001.hea, which this generator did not write"),
+        (lambda root: (root / "truth.csv").write_text("corrected"), "truth.csv was changed since"),
+        (_old_marker, "no list of what was made"),
+        (_forged_marker, "no list of what was made"),
+        (lambda root: (root / "synthetic.json").write_text("[" * 10_000), "no list of what was made"),
+        (lambda root: (root / "synthetic.json").unlink(), "did not write"),
+        (lambda root: (root / "link").symlink_to(root), "did not write"),
+        (lambda root: os.mkfifo(root / "pipe"), "did not write"),
+    ],
+)
+def test_nothing_else_is_deleted(tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
+    root = make_synthetic(tmp_path / "data", n=1)
+    change(root)
+    before = contents(root)
+    with pytest.raises(StoreError, match=message):
+        make_synthetic(root, n=2)
+    assert contents(root) == before and [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_places_that_are_no_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for place in ("file", "file/below", "nowhere"):
+        with pytest.raises(StoreError, match=place):
+            make_synthetic(tmp_path / place, n=1)
+    assert (tmp_path / "file").read_text() == "mine" and not (tmp_path / "gone").exists()
+    (tmp_path / "here" / "empty").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert make_synthetic(".", n=1) == Path() and (Path() / "truth.csv").exists()
+    make_synthetic(".", n=2)
+    assert len(pd.read_csv("truth.csv")) == 2 and Path("empty").is_dir()
+
+
+def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    root = make_synthetic(tmp_path / "a", n=1)
+    before = contents(root)
+    monkeypatch.setattr(synthetic, "write_ptbxl", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        make_synthetic(root, n=2)
+    assert contents(root) == before and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dataset": "mimic"}, {"n": 0}, {"n": 1.5}, {"n": 1, "seed": -1}, {"sampling_rates_hz": (250,)},
+        {"sampling_rates_hz": ()}, {"noise_share": 1.5}, {"noise_share": float("nan")},
+        {"wrong_label_share": -0.1},
+    ],
+)  # fmt: skip
+def test_arguments_are_checked(wrong: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"synthetic layout|n must be|shares must|seed must"):
+        make_synthetic(tmp_path / "a", **wrong)  # type: ignore[arg-type]

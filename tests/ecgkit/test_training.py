@@ -1,6 +1,10 @@
 """The loop against plain reference code, and its promises: same seed same numbers, no loss when killed."""
 
+import subprocess
+import sys
+import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +16,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import StoreError
 from ecgkit.training import (
     DeviceData,
+    LightweightConfig,
     Scaler,
     TrainConfig,
     choose_device,
@@ -22,7 +27,7 @@ from ecgkit.training import (
     to_device,
     train_classifier,
 )
-from ecgkit.training.loop import one_cycle
+from ecgkit.training.supervised import one_cycle
 
 CPU = torch.device("cpu")
 
@@ -60,6 +65,7 @@ def tiny(seed: int = 0) -> Tiny:
     return Tiny()
 
 
+SCALER = Scaler(0.0, 0.3)
 CONFIG = TrainConfig(epochs=6, batch_size=8, window_s=1.0, max_lr=0.1, validate_every=2)
 
 
@@ -172,10 +178,112 @@ def test_a_last_batch_of_one_record_is_left_out() -> None:
     assert done.samples_backprop == 2 * 16
 
 
-def test_a_loss_that_explodes_is_an_error_with_a_remedy() -> None:
+@pytest.mark.parametrize(
+    ("settings", "scaler"),
+    [({}, Scaler(0.0, 1e-30)), ({"max_lr": 1e3}, Scaler(0.0, 0.3)), ({"max_lr": 1e30}, Scaler(0.0, 0.3))],
+)
+def test_a_loss_that_explodes_is_an_error_with_a_remedy(settings: dict, scaler: Scaler) -> None:
     data = to_device(toy(), CPU)
-    with pytest.raises(FloatingPointError, match="lower max_lr"):
-        train_classifier(tiny(), data, data, Scaler(0.0, 1e-30), CONFIG, seed=0)
+    with pytest.raises(
+        FloatingPointError, match=r"loss of epoch \d is .*lower max_lr .* or clip the gradient"
+    ):
+        train_classifier(tiny(), data, data, scaler, replace(CONFIG, **settings), seed=0)
+
+
+def test_one_record_none_and_parts_that_do_not_fit_are_errors() -> None:
+    data, one = to_device(toy(), CPU), to_device(toy(n=1), CPU)
+    numbers = replace(data, labels=data.labels * 60)
+    two_labels = replace(data, labels=data.labels.repeat(1, 2))
+    mse = replace(CONFIG, loss="mse")
+    for train_data, validation, config, message in (
+        (one, data, CONFIG, "1 training record; batch normalisation needs"),
+        (data, two_labels, CONFIG, "1 labels, the others 2"),
+        (data, replace(data, signals=data.signals[:, :6]), CONFIG, "12 leads, the others 6"),
+        (data, replace(data, sampling_rate_hz=100), CONFIG, "20 Hz, the others 100"),
+        (numbers, numbers, CONFIG, "take loss='mse'"),
+        (two_labels, two_labels, CONFIG, r"outputs \(8, 1\); the labels are \(8, 2\)"),
+        (two_labels, two_labels, mse, r"outputs \(8, 1\); the labels are \(8, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train_classifier(tiny(), train_data, validation, Scaler(0.0, 0.3), config, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        *(
+            (TrainConfig, {name: 0}, name)
+            for name in ("epochs", "batch_size", "window_s", "max_lr", "patience")
+        ),
+        *((TrainConfig, {"epochs": value}, "whole number is wanted") for value in (2.5, True, "3", None)),
+        *((TrainConfig, {"max_lr": value}, "finite number") for value in (float("nan"), float("inf"), True)),
+        (TrainConfig, {"batch_size": 1}, "at least 2"),
+        (TrainConfig, {"patience": -1}, "at least 1"),
+        (TrainConfig, {"weight_decay": -1}, "at least 0"),
+        (TrainConfig, {"clip_norm": 0}, "above 0"),
+        (TrainConfig, {"bf16": 1}, "true or false"),
+        (TrainConfig, {"loss": "hinge"}, "one of 'bce', 'mse'"),
+        (TrainConfig, {"aggregate": "median"}, "one of"),
+        (TrainConfig, {"loss": "mse", "patience": 2}, "macro AUC"),
+        (LightweightConfig, {"lr": -1e-3}, "above 0"),
+        (LightweightConfig, {"rate_hz": 2.5}, "whole number"),
+        (LightweightConfig, {"high_hz": 0.1}, "above 0.5"),
+        (LightweightConfig, {"seconds": 1e-5}, "no sample"),
+    ],
+)
+def test_settings_that_make_no_sense_are_errors(kind: type, settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(**settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": torch.full((40, 1), torch.nan)}, "labels hold NaN"),
+        ({"labels": torch.ones(40)}, "labels have the shape"),
+        ({"labels": torch.ones(39, 1)}, "labels have the shape"),
+        ({"labels": torch.ones(40, 1, dtype=torch.uint8)}, "float is wanted"),
+        ({"signals": torch.full((40, 12, 60), torch.inf)}, "signals hold NaN or infinity"),
+        ({"signals": torch.zeros(40, 12)}, "signals have the shape"),
+        ({"signals": torch.zeros(0, 12, 60), "labels": torch.zeros(0, 1)}, "at least one"),
+        ({"lengths": torch.ones(3)}, "lengths have the shape"),
+        ({"metadata": torch.full((40, 3), torch.nan)}, "metadata hold NaN"),
+        ({"mv_per_unit": 0.0}, "must be above 0"),
+    ],
+)
+def test_data_that_cannot_be_learned_from_are_errors(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(to_device(toy(), CPU), **changes)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0, 0), (0, -1), (np.nan, 1), (0, np.nan), (0, np.inf)])
+def test_a_scaler_that_scales_nothing_is_an_error(mean: float, std: float) -> None:
+    with pytest.raises(ValueError, match="scales nothing"):
+        Scaler(mean, std)
+
+
+def test_arrays_train_as_data_sets_do() -> None:
+    lengths = np.random.default_rng(0).integers(20, 61, 40)
+    data = toy(lengths=lengths)
+    stored = to_device(data, CPU)
+    ours = DeviceData.from_arrays(data.signals, data.labels, 20, 0.001, lengths)
+    assert ours.signals.dtype == torch.int16 and fit_scaler(ours) == fit_scaler(data)
+    curves = [
+        train_classifier(tiny(), part, part, fit_scaler(data), replace(CONFIG, epochs=2), 0).curve
+        for part in (stored, ours)
+    ]
+    assert curves[0] == curves[1]
+    in_mv = DeviceData.from_arrays(data.signals * 0.001, data.labels, 20, lengths=lengths)
+    assert fit_scaler(in_mv).std_mv == pytest.approx(fit_scaler(data).std_mv, rel=1e-5)
+
+
+def test_training_on_arrays_loads_torch_and_numpy_only() -> None:
+    code = """
+import sys, numpy as np, ecgkit.training
+heavy = {"pandas", "scipy", "sklearn", "wfdb", "h5py", "matplotlib", "yaml", "requests"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("how", ["max", "mean"])
@@ -198,10 +306,18 @@ def test_bf16_stays_close_to_float32() -> None:
     assert 0 < np.abs(exact - fast).max() < 0.02
 
 
-def test_predict_leaves_the_mode_of_the_model_as_it_was() -> None:
+def test_predict_leaves_the_mode_of_each_part_as_it_was_also_after_an_error() -> None:
     model = tiny().train()
-    predict(model, to_device(toy(), CPU), Scaler(0.0, 0.3), 1.0)
-    assert model.training
+    model.drop.eval()  # a part that someone froze
+    data = to_device(toy(), CPU)
+    predict(model, data, Scaler(0.0, 0.3), 1.0)
+    with pytest.raises(RuntimeError):
+        predict(model, replace(data, signals=data.signals[:, :6]), Scaler(0.0, 0.3), 1.0)
+    assert model.training and model.norm.training and not model.drop.training
+    with pytest.raises(ValueError, match="window_s is -1"):
+        predict(model, data, Scaler(0.0, 0.3), -1)
+    with pytest.raises(ValueError, match="choose 'max' or 'mean'"):
+        predict(model, data, Scaler(0.0, 0.3), 1.0, how="median")
 
 
 def test_an_empty_part_is_an_error() -> None:
@@ -211,8 +327,9 @@ def test_an_empty_part_is_an_error() -> None:
 
 def test_devices() -> None:
     assert choose_device().type in ("cpu", "cuda", "mps")
-    with pytest.raises(ValueError, match="at hand"):
-        choose_device("tpu")
+    for absent in ("tpu", "cpu:1", "cuda:99", ""):
+        with pytest.raises(ValueError, match="at hand"):
+            choose_device(absent)
 
 
 def test_checkpoints_run_no_code(tmp_path) -> None:
@@ -225,12 +342,77 @@ def test_checkpoints_run_no_code(tmp_path) -> None:
         load_checkpoint(tmp_path / "hostile.pt")
 
 
-def test_a_truncated_checkpoint_says_what_to_do(tmp_path) -> None:
+@pytest.mark.parametrize("damage", ["a bit", "cut", "empty", "no seal", "longer"])
+def test_every_damage_to_a_checkpoint_is_seen(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "c.pt"
-    save_checkpoint(path, {"weights": torch.ones(1000)})
-    path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(StoreError, match="delete it to start anew"):
-        load_checkpoint(path)
+    save_checkpoint(path, {"weights": torch.ones(100)})
+    whole = path.read_bytes()
+    places = np.random.default_rng(0).integers(0, len(whole), 60)
+    broken = {
+        "a bit": [whole[:k] + bytes([whole[k] ^ 1 << k % 8]) + whole[k + 1 :] for k in places],
+        "cut": [whole[:k] for k in (*places, len(whole) - 1)],
+        "empty": [b""],
+        "no seal": [whole[:-78]],
+        "longer": [whole + b"0", b"0" + whole],
+    }
+    for content in broken[damage]:
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match=r"c\.pt is damaged or no checkpoint.*delete it to start anew"):
+            load_checkpoint(path)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        load_checkpoint(tmp_path / "absent")
+    with pytest.raises(StoreError, match="is no file"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_kept_and_the_training_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "c.pt"
+    _, expected, scores = train(checkpoint=path)
+    whole = path.read_bytes()
+    for number, content in enumerate((whole[:300], b"my own file"), start=1):
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match=rf"c\.pt is damaged .* kept as c\.pt\.set-aside-{number}"):
+            _, done, again = train(checkpoint=path)
+        assert done.curve == expected.curve and np.array_equal(again, scores)
+        assert (tmp_path / f"c.pt.set-aside-{number}").read_bytes() == content
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the new one is whole, and of this training
+        _, done, _ = train(checkpoint=path)
+    assert done.curve == expected.curve
+
+
+OTHERS = {
+    "training records": {"labels": lambda data: replace(data, labels=1 - data.labels)},
+    "validation records": {"validation": 2},
+    "scaling": {"scaler": Scaler(0.0, 0.31)},
+    "settings": {"config": replace(CONFIG, max_lr=0.05)},
+    "seed": {"seed": 4},
+    "weights to begin with": {"model_seed": 1},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_no_training_goes_on_from_the_checkpoint_of_another(other: str, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(entry: dict[str, float]) -> None:
+        if entry["epoch"] == 2:
+            raise Killed
+
+    def go(**given):
+        model, labels = tiny(given.pop("model_seed", 0)), given.pop("labels", lambda data: data)
+        held_out, scaler = to_device(toy(seed=given.pop("validation", 1)), CPU), given.pop("scaler", SCALER)
+        config, seed = given.pop("config", CONFIG), given.pop("seed", 3)
+        data = labels(to_device(toy(), CPU))
+        return train_classifier(model, data, held_out, scaler, config, seed, **given).curve
+
+    with pytest.raises(Killed):
+        go(checkpoint=tmp_path / "c.pt", on_epoch=kill)
+    with pytest.warns(UserWarning, match=rf"belongs to another training \({other}\): it is kept as"):
+        curve = go(checkpoint=tmp_path / "c.pt", **OTHERS[other])
+    assert curve == go(**OTHERS[other])
+    assert len(list(tmp_path.glob("c.pt.set-aside-1"))) == 1
 
 
 def test_device_data_of_equal_lengths_needs_no_lengths() -> None:

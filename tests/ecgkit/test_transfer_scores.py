@@ -10,7 +10,8 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from sklearn.linear_model import LinearRegression
 
-from ecgkit.transfer import coding_rate, h_score, leep, logme, melep, nce, transrate
+from ecgkit.transfer import SCORES, h_score, leep, logme, melep, nce, transrate
+from ecgkit.transfer.rivals import _coding_rate
 
 few = settings(max_examples=25, deadline=None)
 seeds = st.integers(0, 10_000)
@@ -208,8 +209,8 @@ def test_logme_with_more_features_than_records_and_with_a_perfect_fit():
 def test_coding_rate_is_a_sum_over_eigenvalues(seed, d):
     table = np.random.default_rng(seed).normal(size=(50, d))
     eigenvalues = np.linalg.eigvalsh(table.T @ table / 50)
-    assert coding_rate(table, 0.01) == pytest.approx(
-        0.5 * np.log1p(np.maximum(eigenvalues, 0) / 0.01).sum(), rel=1e-9
+    assert _coding_rate(table) == pytest.approx(
+        0.5 * np.log1p(np.maximum(eigenvalues, 0) / 1e-4).sum(), rel=1e-9
     )
 
 
@@ -232,10 +233,8 @@ def test_transrate_is_the_difference_of_rates_and_never_negative(seed):
 def test_transrate_in_closed_form():
     """Two classes on two axes, each of variance 1 within: log(1 + 1 / (2 e)) against log(1 + 1 / e) / 2."""
     features = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
-    expected = math.log1p(1 / 0.02) - math.log1p(1 / 0.01) / 2
-    assert transrate(features, [0, 0, 1, 1], epsilon=0.01) == pytest.approx(expected, rel=1e-12)
-    with pytest.raises(ValueError, match="epsilon"):
-        transrate(features, [0, 0, 1, 1], epsilon=0)
+    expected = math.log1p(1 / 2e-4) - math.log1p(1 / 1e-4) / 2
+    assert transrate(features, [0, 0, 1, 1]) == pytest.approx(expected, rel=1e-12)
 
 
 # --- Class numbers
@@ -261,3 +260,45 @@ def test_two_class_numbers_are_one_label():
     for score in (leep, nce, h_score, transrate):
         assert score(source, labels) == pytest.approx(score(source, labels[:, 0]), rel=1e-12)
     assert melep(source, labels, "authors") == pytest.approx(melep(source, labels, per_label=True)[0])
+
+
+# --- Every registered score
+
+EVERY = pytest.mark.parametrize("name", sorted(SCORES))
+
+
+@EVERY
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_a_score_ignores_the_order_of_records_labels_and_sources(name, seed):
+    source, labels = example(seed)
+    rng = np.random.default_rng(seed)
+    value = SCORES[name](source, labels)
+    assert isinstance(value, float) and math.isfinite(value)
+    rows = rng.permutation(len(source))
+    assert SCORES[name](source[rows], labels[rows]) == pytest.approx(value, rel=1e-7, abs=1e-9)
+    mixed = source[:, rng.permutation(4)], labels[:, rng.permutation(3)]
+    assert SCORES[name](*mixed) == pytest.approx(value, rel=1e-7, abs=1e-9)
+
+
+@EVERY
+def test_a_score_prefers_a_source_that_knows_more(name):
+    """Sources whose columns are the labels blurred by more and more noise, down to noise alone."""
+    rng = np.random.default_rng(0)
+    labels = np.eye(4, dtype=int)[rng.integers(0, 4, 800)]
+    noise = rng.normal(size=labels.shape)
+    goodness = [
+        SCORES[name].goodness(1 / (1 + np.exp(-(signal * (2 * labels - 1) + noise))), labels)
+        for signal in (2.0, 1.0, 0.5, 0.0)
+    ]
+    assert goodness == sorted(goodness, reverse=True)
+    assert len(set(goodness)) == 4
+
+
+@EVERY
+def test_a_score_stays_finite_at_the_edges(name):
+    """Probabilities of exactly 0 and 1, a constant column, a label without positives."""
+    source, labels = example(7)
+    rough = np.column_stack([np.round(source), np.zeros(60), np.ones(60)])
+    assert math.isfinite(SCORES[name](rough, labels))
+    assert math.isfinite(SCORES[name](source, np.column_stack([labels, np.zeros(60, int)])))

@@ -1,5 +1,7 @@
 """Sampling of target tasks: sizes, labels, patients, repeatability."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.labels_ptbxl import classes_of, statements
-from ecgkit.transfer.tasks import frequent_labels, join, sample_task, sample_tasks, statement_group
+from ecgkit.transfer.tasks import concat, frequent_labels, sample_task, sample_tasks, statement_group
 
 
 def pool(seed: int, n: int = 400, k: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -60,12 +62,35 @@ def test_without_validation_share_there_is_no_validation_part() -> None:
     assert len(task.validation) == 0 and len(task.train) + len(task.test) == 100
 
 
-def test_what_cannot_be_drawn_is_an_error() -> None:
-    labels, patients = pool(0)
-    with pytest.raises(ValueError, match="ask for fewer records"):
-        sample_tasks(labels, patients, range(6), 1, records=1000)
-    with pytest.raises(ValueError, match="of 1 labels"):
-        sample_tasks(labels, patients, [0], 1, records=10)
+LABELS, PATIENTS = pool(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"records": 1000}, "ask for fewer records"),
+        ({"columns": [0], "records": 10}, "of 1 labels"),
+        ({"columns": [0, 6]}, "must be some of the 6"),
+        ({"columns": [0, -1]}, "must be some of the 6"),
+        ({"columns": [0, 0.5]}, "must be some of the 6"),
+        ({"records": 0}, "out of range"),
+        ({"n_labels": (3, 2)}, "out of range"),
+        ({"n_labels": (0, 2)}, "out of range"),
+        ({"validation_share": 1.0}, "out of range"),
+        ({"validation_share": np.nan}, "out of range"),
+        ({"labels": LABELS * 0.5}, "labels must be 0 or 1"),
+        ({"patients": PATIENTS[:-1]}, "patients has 399 entries for 400 records"),
+        ({"patients": np.where(PATIENTS > 3, PATIENTS, np.nan)}, "patients has missing values"),
+        ({"patients": [None, *map(str, PATIENTS[1:])]}, "patients has missing values"),
+        ({"patients": [1, *map(str, PATIENTS[1:])]}, "make all of them text"),
+    ],
+)
+def test_what_cannot_be_drawn_is_an_error(change, words) -> None:
+    if words == "make all of them text":  # NumPy makes text of a plain list of both kinds
+        change = {"patients": np.array(change["patients"], dtype=object)}
+    given = {"labels": LABELS, "patients": PATIENTS, "columns": range(6), "count": 1, "records": 100} | change
+    with pytest.raises(ValueError, match=words):
+        sample_tasks(**given)
 
 
 def test_frequent_labels_are_counted() -> None:
@@ -83,14 +108,22 @@ def test_statement_groups_do_not_overlap() -> None:
     assert {every[k] for k in np.flatnonzero(masks["MI"])} >= {"IMI", "ASMI"}
     with pytest.raises(ValueError, match="no group 'shape'"):
         statement_group(every, "shape")
+    with pytest.raises(ValueError, match="not a statement of PTB-XL: N, O"):
+        statement_group(["NORM", "N", "O"], "rhythm")
 
 
-def test_join_puts_parts_below_each_other() -> None:
+def test_concat_puts_parts_below_each_other() -> None:
     meta = pd.DataFrame({"record_id": range(5), "patient": range(5), "fold": [1, 1, 9, 10, 10]})
     signals = np.arange(5 * 12 * 3, dtype=np.int16).reshape(5, 12, 3)
     whole = ECGDataset("toy", "1", "all", 100, signals, 0.001, np.eye(5, 2, dtype=np.uint8), ("a", "b"), meta)
-    again = join(whole.split())
+    again = concat(whole.split())
     assert np.array_equal(again.signals, signals) and np.array_equal(again.labels, whole.labels)
     assert again.meta["record_id"].tolist() == [0, 1, 2, 3, 4]
     train, validation, test = whole.split()
-    assert join([train, validation]).fingerprint not in (train.fingerprint, join([train, test]).fingerprint)
+    assert concat([train, validation]).fingerprint not in (
+        train.fingerprint,
+        concat([train, test]).fingerprint,
+    )
+    for bad in ([], [train, replace(test, classes=("b", "a"))], [train, replace(test, sampling_rate_hz=500)]):
+        with pytest.raises(ValueError, match="parts of one data set"):
+            concat(bad)

@@ -10,13 +10,19 @@ from ecgkit.explain import feature_cam_plus, integrated_gradients, upsample
 from ecgkit.models.heads import AveragePool, Classifier
 from ecgkit.training import Scaler, selection
 from ecgkit.training.data import DeviceData
-from ecgkit.training.selection import TRUST, SelectionConfig, Trust, focus_score, reliability, scale
-from ecgkit.training.selection.confidence import sample_scores
-from ecgkit.training.selection.epoch import ScoreTable
-from ecgkit.training.selection.trust import IG_STEPS, Judged, self_influence
+from ecgkit.training.selection import (
+    SAMPLE_SCORES,
+    SampleScore,
+    SelectionConfig,
+    focus_score,
+    reliability,
+    scale,
+)
+from ecgkit.training.selection.reliability import History, sample_statistics
+from ecgkit.training.selection.sample_scores import IG_STEPS, Judged, self_influence
 
 N, K, EPOCHS = 24, 3, 5
-EVERY_SCORE = pytest.mark.parametrize("by", TRUST)
+EVERY_SCORE = pytest.mark.parametrize("by", SAMPLE_SCORES)
 MAPS = {"focus", "focus_grad_cam_plus", "focus_integrated_gradients", "map_gini", "map_entropy"}
 
 
@@ -38,42 +44,42 @@ def judged(n: int = N, logits: Tensor | None = None, model: Classifier | None = 
     every, truth = said()
     every = every if logits is None else logits
     labels = F.one_hot(truth, K).float()
-    table = ScoreTable.unseen(N, torch.device("cpu"))
+    history = History.empty(N)
     for epoch in every:
-        table.set(torch.arange(N), sample_scores(epoch, labels, "single"))
+        history.add(torch.arange(N), sample_statistics(epoch, labels, "single"))
     model = model or network()
     x = torch.randn(N, 12, 50, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         features = model.eval().body(x)[:n]
     rows = torch.arange(n)
-    return Judged(model, x[:n], labels[:n], features, every[-1].softmax(1)[:n], table.history(rows))
+    return Judged(model, x[:n], labels[:n], features, every[-1].softmax(1)[:n], history[rows])
 
 
 def test_every_score_is_compared_below() -> None:
     dynamics = {"el2n", "mean_confidence", "aum", "forgetting", "self_influence"}
-    assert set(TRUST) == MAPS | dynamics
-    assert {by for by in TRUST if Trust(by).draws_maps} == MAPS
+    assert set(SAMPLE_SCORES) == MAPS | dynamics
+    assert {by for by in SAMPLE_SCORES if SampleScore(by).draws_maps} == MAPS
 
 
 @EVERY_SCORE
 @pytest.mark.parametrize("n", [0, 1, N])
 def test_one_finite_number_per_sample(by: str, n: int) -> None:
-    values = Trust(by)(judged(n))
+    values = SampleScore(by)(judged(n))
     assert values.shape == (n,) and values.dtype == torch.float32 and values.isfinite().all()
     assert not values.requires_grad
 
 
 @EVERY_SCORE
 def test_a_sample_is_judged_by_itself(by: str) -> None:
-    torch.testing.assert_close(Trust(by)(judged())[:7], Trust(by)(judged(7)))
+    torch.testing.assert_close(SampleScore(by)(judged())[:7], SampleScore(by)(judged(7)))
 
 
 def test_dynamics_equal_those_of_the_whole_record() -> None:
     logits, truth = said()
     given, y = judged(), truth.numpy()
-    np.testing.assert_allclose(Trust("aum")(given), reliability.area_under_margin(logits, y), rtol=1e-4)
+    np.testing.assert_allclose(SampleScore("aum")(given), reliability.area_under_margin(logits, y), rtol=1e-4)
     np.testing.assert_array_equal(
-        -Trust("forgetting")(given),
+        -SampleScore("forgetting")(given),
         np.where(
             reliability.forgetting_events(logits, y) == EPOCHS,
             EPOCHS + 1,
@@ -81,18 +87,20 @@ def test_dynamics_equal_those_of_the_whole_record() -> None:
         ),
     )
     np.testing.assert_allclose(
-        Trust("mean_confidence")(given), reliability.cartography(logits, y).confidence, rtol=1e-4
+        SampleScore("mean_confidence")(given), reliability.cartography(logits, y).confidence, rtol=1e-4
     )
-    np.testing.assert_allclose(-Trust("el2n")(given), reliability.el2n(logits[-1:], y), rtol=1e-4)
+    np.testing.assert_allclose(-SampleScore("el2n")(given), reliability.el2n(logits[-1:], y), rtol=1e-4)
 
 
 def test_maps_equal_those_of_the_explanations() -> None:
     given, model = judged(), judged().model
     plus = focus_score(scale(upsample(feature_cam_plus(model.head, given.features), 50)), 0.5)
-    torch.testing.assert_close(Trust("focus_grad_cam_plus", q=0.5)(given), plus)
+    torch.testing.assert_close(SampleScore("focus_grad_cam_plus", q=0.5)(given), plus)
     attribution = integrated_gradients(model, given.x, steps=IG_STEPS).abs().sum(1)
-    torch.testing.assert_close(Trust("focus_integrated_gradients")(given), focus_score(scale(attribution)))
-    assert not torch.allclose(Trust("focus", 0.5)(given), Trust("focus", 0.95)(given))
+    torch.testing.assert_close(
+        SampleScore("focus_integrated_gradients")(given), focus_score(scale(attribution))
+    )
+    assert not torch.allclose(SampleScore("focus", 0.5)(given), SampleScore("focus", 0.95)(given))
 
 
 def test_self_influence_equals_the_gradient_of_each_sample() -> None:
@@ -100,7 +108,7 @@ def test_self_influence_equals_the_gradient_of_each_sample() -> None:
     logits = model(judged(model=model).x).detach()
     given = judged(logits=logits[None], model=model)
     last = model.head[-1]
-    for i, value in enumerate(-Trust("self_influence")(given)):
+    for i, value in enumerate(-SampleScore("self_influence")(given)):
         loss = F.cross_entropy(model(given.x[i : i + 1]), given.labels[i : i + 1])
         gradient = torch.autograd.grad(loss, [last.weight, last.bias])
         torch.testing.assert_close(value, sum(g.square().sum() for g in gradient))
@@ -111,7 +119,7 @@ def test_self_influence_equals_the_gradient_of_each_sample() -> None:
 def test_unknown_scores_and_quantiles_are_errors() -> None:
     for settings in ({"by": "magic"}, {"by": "focus", "q": 0.0}, {"by": "focus", "q": 1.0}):
         with pytest.raises(ValueError, match=r"there are|choose"):
-            Trust(**settings)
+            SampleScore(**settings)
 
 
 # In a training ------------------------------------------------------------------------------------------
@@ -153,8 +161,8 @@ def test_a_filter_by_any_score_trains(by: str, granularity: str) -> None:
     assert count.filtered > 0 and (count.maps > 0) == (by in MAPS)
     if granularity == "batch":
         judged_in_all = count.filtered + count.skipped + count.backprop - 60  # the revision judges none
-        assert count.scored == 3 * 60 + Trust(by).passes * judged_in_all
-        assert Trust(by).passes == (3 * IG_STEPS if by == "focus_integrated_gradients" else 0)
+        assert count.scored == 3 * 60 + SampleScore(by).passes * judged_in_all
+        assert SampleScore(by).passes == (3 * IG_STEPS if by == "focus_integrated_gradients" else 0)
 
 
 @pytest.mark.parametrize("by", ["mean_confidence", "aum", "self_influence"])

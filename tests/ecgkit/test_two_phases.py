@@ -11,7 +11,7 @@ from ecgkit import models
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.models.heads import Classifier
 from ecgkit.training import TrainConfig, fit_scaler, to_device, train_classifier
-from ecgkit.training.finetune import FrozenBody, discriminative_groups, fine_tune
+from ecgkit.training.supervised import FrozenBody, discriminative_groups, fine_tune_in_phases
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(epochs=2, batch_size=8, window_s=0.5, validate_every=1)
@@ -52,7 +52,7 @@ def test_a_frozen_body_does_not_move_not_even_its_batch_normalisation(toy: ECGDa
 def test_after_both_phases_the_body_has_moved_and_every_group_learns_at_its_rate(toy: ECGDataset) -> None:
     model, data = network(), to_device(toy, CPU)
     body = snapshot(model.body)
-    done = fine_tune(model, data, data, fit_scaler(toy), CONFIG, 0)
+    done = fine_tune_in_phases(model, data, data, fit_scaler(toy), CONFIG, 0)
     assert len(done.frozen.curve) == len(done.unfrozen.curve) == 2
     assert done.samples_backprop == 2 * 2 * 24
     moved = [not torch.equal(value, body[name]) for name, value in model.body.state_dict().items()]
@@ -89,13 +89,13 @@ class Stop(Exception):
 def test_a_stopped_fine_tuning_goes_on_to_the_same_weights(
     stop_after: int, toy: ECGDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ecgkit.training import loop
+    from ecgkit.training import checkpoint
 
     data, scaler = to_device(toy, CPU), fit_scaler(toy)
     whole = network()
-    fine_tune(whole, data, data, scaler, CONFIG, 0)
+    fine_tune_in_phases(whole, data, data, scaler, CONFIG, 0)
 
-    saves, save = [], loop.save_checkpoint
+    saves, save = [], checkpoint.save_checkpoint
 
     def save_then_stop(path: Path, state: dict) -> None:
         save(path, state)
@@ -103,10 +103,10 @@ def test_a_stopped_fine_tuning_goes_on_to_the_same_weights(
         if len(saves) == stop_after:
             raise Stop
 
-    monkeypatch.setattr(loop, "save_checkpoint", save_then_stop)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", save_then_stop)
     with pytest.raises(Stop):
-        fine_tune(network(), data, data, scaler, CONFIG, 0, tmp_path / "c")
+        fine_tune_in_phases(network(), data, data, scaler, CONFIG, 0, tmp_path / "c")
     resumed = network()
-    fine_tune(resumed, data, data, scaler, CONFIG, 0, tmp_path / "c")
+    fine_tune_in_phases(resumed, data, data, scaler, CONFIG, 0, tmp_path / "c")
     expected = whole.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in resumed.state_dict().items())

@@ -27,13 +27,13 @@ def by_hand(band: np.ndarray) -> list[float]:
 
 
 def test_equal_to_a_loop() -> None:
-    signals = np.random.default_rng(0).normal(size=(3, 2, 256)).cumsum(axis=-1)
-    features = wavelet_features(signals, level=3)
+    signals = np.random.default_rng(0).normal(size=(3, 2, 512)).cumsum(axis=-1)
+    features = wavelet_features(signals)
     expected = [
-        [value for lead in record for band in pywt.wavedec(lead, "db4", level=3) for value in by_hand(band)]
+        [value for lead in record for band in pywt.wavedec(lead, "db4", level=5) for value in by_hand(band)]
         for record in signals
     ]
-    assert features.shape == (3, 2 * 4 * len(STATISTICS))
+    assert features.shape == (3, 2 * 6 * len(STATISTICS))
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -41,6 +41,10 @@ def test_a_flat_lead_is_no_nan() -> None:
     assert np.isfinite(wavelet_features(np.zeros((1, 12, 1000)))).all()
 
 
-def test_wrong_shape() -> None:
+def test_wrong_input() -> None:
     with pytest.raises(ValueError, match="N, leads, T"):
         wavelet_features(np.zeros((12, 1000)))
+    with pytest.raises(ValueError, match="not finite"):
+        wavelet_features(np.full((1, 12, 1000), np.nan))
+    with pytest.raises(ValueError, match="wavelet"):
+        wavelet_features(np.zeros((1, 12, 1000)), "no such")

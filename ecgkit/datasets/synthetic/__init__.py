@@ -5,17 +5,18 @@ Findings change the waves, the rhythm or the intervals; noise enters at the elec
 written beside the records in ``truth.csv``.
 """
 
+import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ecgkit.datasets.synthetic.other_layouts import write_challenge, write_sph
-from ecgkit.datasets.synthetic.plan import LAYOUTS
-from ecgkit.datasets.synthetic.ptbxl_layout import write_ptbxl
-from ecgkit.errors import StoreError
-from ecgkit.files import write_error
+from ecgkit.datasets.synthetic.layouts import write_challenge, write_ptbxl, write_sph
+from ecgkit.datasets.synthetic.records import LAYOUTS
+from ecgkit.errors import EcgkitError, StoreError
+from ecgkit.files import sha256_file, write_error
 
 __all__ = ["GENERATOR_VERSION", "LAYOUTS", "make_synthetic"]
 
@@ -38,55 +39,54 @@ def make_synthetic(
 
     Record i depends on the seed, not on `n`: the first 100 of 600 records are those of ``n=100``.
     Called again with the same arguments it returns at once; with others, or after an update of the generator,
-    it replaces what it wrote before. A folder that holds anything else is left alone.
+    it replaces what it wrote before, as long as all of that is unchanged and nothing else lies beside it.
+    No other file is ever deleted or overwritten.
 
     Args:
         out: Folder to make, for example ``cache/synthetic``. It appears when all records are written.
         dataset: Layout: ptbxl, cpsc2018, cpsc2018_extra, georgia, csn, ptb or sph.
         n: Number of records.
-        seed: Seed of everything random.
+        seed: Seed of everything random, at least 0.
         sampling_rates_hz: 100, 500 or both, for ptbxl; the other sets have one rate of their own.
         noise_share: Share of records with a planted disturbance, in [0, 1].
         wrong_label_share: Share of records with a planted wrong label, in [0, 1].
 
     Returns:
         `out`. Beside the layout's own files it holds ``truth.csv``, one row per record (see
-        :func:`ecgkit.datasets.synthetic.truth.truth_row`), and ``synthetic.json`` with version and arguments.
+        :func:`ecgkit.datasets.synthetic.records.truth_row`), and ``synthetic.json`` with version, arguments
+        and the list of the files.
 
     Raises:
         ValueError: If an argument is out of range.
-        StoreError: If `out` cannot be written, or holds files that are not of this generator.
+        StoreError: If `out` cannot be written, or holds anything that this generator did not write.
 
     >>> import pathlib, tempfile
     >>> root = make_synthetic(pathlib.Path(tempfile.mkdtemp()) / "ptbxl", n=2)
     >>> sorted(path.name for path in root.iterdir())
     ['ptbxl_database.csv', 'records100', 'scp_statements.csv', 'synthetic.json', 'truth.csv']
     """
-    rates = tuple(int(rate) for rate in sampling_rates_hz)
+    given, out, rates = Path(out), Path(out).absolute(), tuple(int(rate) for rate in sampling_rates_hz)
     if dataset not in LAYOUTS:
         raise ValueError(f"no synthetic layout {dataset!r}; there are {', '.join(LAYOUTS)}")
-    if n < 1 or not rates or not set(rates) <= {100, 500}:
+    if n < 1 or int(n) != n or not rates or not set(rates) <= {100, 500}:
         raise ValueError(
             f"n must be at least 1 and rates 100 or 500 Hz, not n={n}, sampling_rates_hz={rates}"
         )
+    if seed < 0 or int(seed) != seed:
+        raise ValueError(f"seed must be a whole number from 0, not {seed}")
     if not (0 <= noise_share <= 1 and 0 <= wrong_label_share <= 1):
         raise ValueError(f"shares must lie in [0, 1], not {noise_share} and {wrong_label_share}")
-    out = Path(out)
     made_from = {
         "generator_version": GENERATOR_VERSION, "dataset": dataset, "n": n, "seed": seed,
         "sampling_rates_hz": list(rates), "noise_share": noise_share, "wrong_label_share": wrong_label_share,
     }  # fmt: skip
-    text = json.dumps(made_from, indent=2) + "\n"
-    if _is_made_from(out, text):
-        return out
-    if out.exists() and any(out.iterdir()) and not (out / _MARKER).exists():
-        raise StoreError(f"{out} holds files that this generator did not write; choose an empty folder")
+    temporary = None
     try:
+        if _is_made_from(out, made_from):
+            return given
+        _require_ours(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp"))
-    except OSError as error:
-        raise write_error(out, error) from error
-    try:
         temporary.chmod(0o755)
         if dataset == "ptbxl":
             write_ptbxl(temporary, n, seed, rates, noise_share, wrong_label_share)
@@ -94,22 +94,97 @@ def make_synthetic(
             write_sph(temporary, n, seed, noise_share, wrong_label_share)
         else:
             write_challenge(temporary, dataset, n, seed, noise_share, wrong_label_share)
+        files = {name: sha256_file(temporary / name) for name in sorted(_files(temporary))}
+        marker = {**made_from, "files": files}
+        text = json.dumps({**marker, "seal": _seal(marker)}, indent=2) + "\n"
         (temporary / _MARKER).write_text(text, encoding="utf-8", newline="\n")
-        if _is_made_from(out, text):  # another process was quicker
-            return out
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        _put_in_place(temporary, out)
     except OSError as error:
-        if _is_made_from(out, text):
-            return out
+        if _is_made_from(out, made_from):  # another process was quicker
+            return given
+        if isinstance(error, EcgkitError):
+            raise
         raise write_error(out, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return out
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return given
 
 
-def _is_made_from(folder: Path, text: str) -> bool:
+def _seal(marker: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(marker, sort_keys=True).encode()).hexdigest()
+
+
+def _marker(folder: Path) -> dict[str, Any]:
+    """What the folder's marker says; empty when there is none that can be read."""
+    if not (folder / _MARKER).is_file():
+        return {}
+    try:
+        marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return marker if isinstance(marker, dict) else {}
+
+
+def _is_made_from(folder: Path, made_from: Mapping[str, Any]) -> bool:
     """Whether the folder was made by this generator from these arguments."""
-    marker = folder / _MARKER
-    return marker.is_file() and marker.read_text(encoding="utf-8") == text
+    marker = _marker(folder)
+    return bool(marker) and all(marker.get(name) == value for name, value in made_from.items())
+
+
+def _files(folder: Path) -> set[str]:
+    """Relative names of everything in a folder that is no folder itself; links are not followed."""
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
+
+
+def _require_ours(out: Path) -> set[str]:
+    """The files of a folder, all of which this generator wrote.
+
+    Raises:
+        StoreError: If `out` is no folder, or holds a file that the generator did not write, or one that was
+            changed since.
+    """
+    if out.is_symlink() and not out.exists():
+        raise StoreError(f"{out} is a link that leads nowhere; choose another folder")
+    if not out.exists():
+        return set()
+    if not out.is_dir():
+        raise StoreError(f"{out} is a file; choose a folder")
+    there, marker = _files(out), _marker(out)
+    if not there:
+        return set()
+    seal, files = marker.pop("seal", None), marker.get("files")
+    if _MARKER in there and (not isinstance(files, dict) or seal != _seal(marker)):
+        raise StoreError(
+            f"{out / _MARKER} is no list of what was made there; choose another folder, or delete {out} by "
+            "hand if nothing in it is yours"
+        )
+    other = min(there - {_MARKER} - set(files or ()), default=None)
+    if other is not None:
+        raise StoreError(
+            f"{out} holds {other}, which this generator did not write; choose an empty folder or one to make"
+        )
+    for name in sorted(there - {_MARKER}):
+        if (out / name).is_symlink() or sha256_file(out / name) != (files or {})[name]:
+            raise StoreError(f"{out / name} was changed since it was made; choose an empty folder to keep it")
+    return there
+
+
+def _put_in_place(new: Path, out: Path) -> None:
+    """Move a finished folder to `out`, instead of the files that this generator wrote there."""
+    written = _require_ours(out)
+    for name in written:
+        (out / name).unlink()
+    if not out.exists():
+        new.rename(out)
+        return
+    for folder in sorted({parent for name in written for parent in (out / name).parents}, reverse=True):
+        if folder != out and folder.is_relative_to(out):
+            folder.rmdir()
+    children = sorted(new.iterdir(), key=lambda path: path.name == _MARKER)  # last, it says that all is there
+    for child in children:
+        child.rename(out / child.name)

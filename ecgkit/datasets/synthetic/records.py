@@ -1,26 +1,211 @@
-"""One synthetic record: from patient to signal, with the truth about what was put in."""
+"""Synthetic patients and what is recorded of them, with the truth about what was put in.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+Everything random comes from `stream`: record i depends on the seed, not on the number of records.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from ecgkit.datasets.synthetic.findings import FINDINGS, SUPERCLASSES, Finding, Waves, ventricular_beat
 from ecgkit.datasets.synthetic.heart import (
+    LEAD_FIELD,
+    Beats,
     Intervals,
     Shape,
+    atrial_waves,
     intervals,
     normal_shape,
     render,
     rotation,
+    schedule,
     twelve_leads,
 )
 from ecgkit.datasets.synthetic.noise import ELECTRODE_TO_LEADS, PlantedNoise, background, draw_noise, planted
-from ecgkit.datasets.synthetic.patients import Patient
-from ecgkit.datasets.synthetic.rhythm import Beats, atrial_waves, schedule
 from ecgkit.signals.record import STANDARD_LEADS
 
-__all__ = ["Span", "SyntheticRecord", "make_record", "superclasses_of"]
+__all__ = [
+    "LAYOUTS",
+    "Patient",
+    "Span",
+    "SyntheticRecord",
+    "draw_patient",
+    "fold_of",
+    "make_record",
+    "recordings",
+    "stream",
+    "truth_row",
+]
+
+#: The layouts that can be written. A layout's place in this tuple is part of its random seeds: append only.
+LAYOUTS = ("ptbxl", "cpsc2018", "cpsc2018_extra", "georgia", "csn", "ptb", "sph")
+
+_PURPOSES = ("patient", "record", "meta", "count", "fold")
+
+
+def stream(seed: int, layout: str, what: str, number: int) -> np.random.Generator:
+    """Randomness for one purpose: independent of every other stream and of how many records there are."""
+    return np.random.default_rng([seed, LAYOUTS.index(layout), _PURPOSES.index(what), number])
+
+
+# Findings to choose from within a superclass, and how often.
+_MAIN: dict[str, dict[str, float]] = {
+    "MI": {"ASMI": 0.30, "IMI": 0.36, "AMI": 0.08, "LMI": 0.06, "ALMI": 0.06, "ILMI": 0.10, "INJAS": 0.04},
+    "STTC": {
+        "NDT": 0.28,
+        "ISC_": 0.2,
+        "ISCAL": 0.16,
+        "ISCIN": 0.08,
+        "NST_": 0.14,
+        "DIG": 0.06,
+        "LNGQT": 0.08,
+    },
+    "CD": {"LAFB": 0.28, "IRBBB": 0.17, "1AVB": 0.16, "IVCD": 0.13, "CRBBB": 0.14, "CLBBB": 0.12},
+    "HYP": {"LVH": 0.78, "LAO/LAE": 0.13, "RVH": 0.09},
+}
+# How often a patient with the first superclass has one of the second as well.
+_ALSO: dict[str, dict[str, float]] = {
+    "MI": {"STTC": 0.22, "CD": 0.26, "HYP": 0.12},
+    "STTC": {"CD": 0.12, "HYP": 0.22},
+    "CD": {"STTC": 0.12, "HYP": 0.12},
+    "HYP": {"STTC": 0.35, "CD": 0.14},
+}
+_GROUPS = {"NORM": 0.43, "MI": 0.19, "STTC": 0.14, "CD": 0.14, "HYP": 0.08, "none": 0.02}
+_RHYTHMS = {"AFIB": 0.12, "AFLT": 0.025, "PACE": 0.025, "": 0.83}
+_MEAN_AGE = {"NORM": 50.0, "MI": 66.0, "STTC": 66.0, "CD": 66.0, "HYP": 68.0, "none": 70.0}
+_WAVES = ("p_right", "p_left", "septum", "apex", "wall", "base", "st", "t", "u", "late")
+_WIDE_WAVES = ("slow1", "slow2", "slow3", "slow4", "pvc1", "pvc2", "pvc3")
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """What stays the same between the records of one person.
+
+    Attributes:
+        number: Patient identifier.
+        age: Age in years at the first record.
+        sex: "female" or "male".
+        height_cm: Body height in cm.
+        weight_kg: Body weight in kg.
+        severity: Lasting findings (SCP-ECG statements) with their severity, about 0.3 to 1.4.
+        rhythm: A lasting rhythm (AFIB, AFLT or PACE), or "" for sinus rhythm.
+        field: Lead field, shape (8, 3): electrode places, torso, position of the heart.
+        texture: Per wave, what a dipole cannot explain, (8,), in parts of the wave's size.
+        wave_scale: Per wave, its size relative to the usual one.
+        t_turn: Matrix (3, 3) that turns the T wave on its own.
+        rate_bpm: Resting heart rate in beats per minute.
+        pr_s: PR interval in seconds.
+        qtc_s: QT interval corrected to 60 beats per minute, in seconds.
+        qrs_stretch: Duration of QRS relative to the usual one.
+    """
+
+    number: int
+    age: float
+    sex: str
+    height_cm: float
+    weight_kg: float
+    severity: Mapping[str, float]
+    rhythm: str
+    field: np.ndarray
+    texture: Mapping[str, np.ndarray]
+    wave_scale: Mapping[str, float]
+    t_turn: np.ndarray
+    rate_bpm: float
+    pr_s: float
+    qtc_s: float
+    qrs_stretch: float
+
+
+def _choose(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
+    names, weights = list(shares), np.array(list(shares.values()))
+    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
+
+
+def _severity(rng: np.random.Generator) -> float:
+    return round(float(np.clip(rng.normal(0.85, 0.27), 0.3, 1.4)), 3)
+
+
+def _findings(rng: np.random.Generator, group: str) -> dict[str, float]:
+    """Lasting findings with their severity. Conduction comes last: it reshapes the whole beat."""
+    if group in ("NORM", "none"):
+        return {"NORM": 1.0} if group == "NORM" else {}
+    chosen = {_choose(rng, _MAIN[group]): _severity(rng)}
+    if group == "MI" and rng.random() < 0.1:
+        chosen[_choose(rng, _MAIN["MI"])] = _severity(rng)
+    for other, chance in _ALSO[group].items():
+        if rng.random() < chance:
+            chosen[_choose(rng, _MAIN[other])] = _severity(rng)
+    if "CD" in (group, *_ALSO[group]) and rng.random() < 0.04 and "CLBBB" not in chosen:
+        chosen["1AVB"] = _severity(rng)
+    # A left bundle branch block hides infarcts and the other QRS patterns: nobody would report both.
+    if "CLBBB" in chosen:
+        hidden = set(_MAIN["MI"]) | set(_MAIN["STTC"]) | {"RVH"}
+        chosen = {code: s for code, s in chosen.items() if code not in hidden}
+    late = ("IVCD", "CRBBB", "IRBBB", "LAFB", "CLBBB")
+    return dict(sorted(chosen.items(), key=lambda item: item[0] in late))
+
+
+def draw_patient(rng: np.random.Generator, number: int) -> Patient:
+    """Draw a person: first what they have, then a body that fits."""
+    group = _choose(rng, _GROUPS)
+    severity = _findings(rng, group)
+    rhythm = "" if group == "NORM" else _choose(rng, _RHYTHMS)
+    if rhythm == "PACE":  # a paced beat hides everything that changes QRS and T
+        severity = {code: size for code, size in severity.items() if code in ("LVH", "LAO/LAE")}
+    if rhythm in ("AFIB", "AFLT"):  # no P wave, no PR interval
+        severity = {code: size for code, size in severity.items() if code not in ("1AVB", "LAO/LAE")}
+    age = float(np.clip(round(rng.normal(_MEAN_AGE[group], 17 if group == "NORM" else 13)), 18, 95))
+    female = rng.random() < (0.55 if group == "NORM" else 0.42)
+    height = rng.normal(163 if female else 176, 7)
+    weight = height - 100 + rng.normal(-2 if female else 2, 10)
+
+    lean_deg = -12 - 0.30 * (age - 50) + rng.normal(0, 12)  # the axis turns left with age
+    if "LAFB" in severity or "CLBBB" in severity or rhythm == "PACE":
+        lean_deg = 0.3 * lean_deg  # these set the axis themselves
+    turned = LEAD_FIELD @ rotation(lean_deg, rng.normal(0, 9))
+    gain = np.exp(rng.normal(-0.06 if female else 0.06, 0.20) - 0.002 * (age - 55))
+    places = np.exp(rng.normal(0, [0.06, 0.06, 0.16, 0.16, 0.16, 0.14, 0.12, 0.12]))[:, None]
+    field = gain * places * turned + 0.05 * rng.standard_normal((8, 3))
+    grain = np.array([0.05, 0.05, 0.13, 0.13, 0.13, 0.13, 0.11, 0.09])
+    texture = {name: grain * rng.standard_normal(8) for name in (*_WAVES, *_WIDE_WAVES)}
+    spread = {"septum": 0.35, "base": 0.30, "st": 0.6, "u": 0.8, "p_right": 0.28, "p_left": 0.30, "t": 0.28}
+    scale = {name: float(np.exp(rng.normal(0, spread.get(name, 0.18)))) for name in (*_WAVES, *_WIDE_WAVES)}
+    scale["t"] *= (0.88 if female else 1.08) * np.exp(-0.004 * (age - 50))
+    scale["st"] *= 0.6 if female else 1.3
+
+    pr = float(np.clip(rng.normal(0.152 + 0.0003 * (age - 50), 0.017), 0.118, 0.196))
+    if "1AVB" in severity:
+        pr = 0.205 + 0.06 * severity["1AVB"] * rng.uniform(0.3, 1.2)
+    qtc = float(np.clip(rng.normal(0.408 if female else 0.396, 0.016), 0.36, 0.445))
+    if "LNGQT" in severity:
+        qtc = 0.455 + 0.05 * severity["LNGQT"]
+    rate = float(np.clip(rng.normal(70 if female else 67, 10.5), 56, 98))
+    stretch = float(np.clip(rng.normal(0.97 if female else 1.02, 0.06), 0.85, 1.15))
+    return Patient(
+        number, age, "female" if female else "male", height, weight, severity, rhythm, field, texture, scale,
+        rotation(rng.normal(0, 12), rng.normal(0, 14)), rate, pr, qtc, stretch,
+    )  # fmt: skip
+
+
+def recordings(seed: int, layout: str, n: int) -> Iterator[tuple[int, Patient]]:
+    """Number (from 1) and patient of each of `n` records; one patient in seven comes back once or twice."""
+    index, number = 0, 0
+    while index < n:
+        number += 1
+        patient = draw_patient(stream(seed, layout, "patient", number), number)
+        counts = stream(seed, layout, "count", number).choice([1, 2, 3], p=[0.86, 0.10, 0.04])
+        for _ in range(min(int(counts), n - index)):
+            index += 1
+            yield index, patient
+
+
+def fold_of(seed: int, patient: int) -> int:
+    """Fold 1 to 10 of a patient (numbered from 1): each ten patients in a row go to the ten folds."""
+    block, place = divmod(patient - 1, 10)
+    return int(stream(seed, "ptbxl", "fold", block).permutation(10)[place]) + 1
+
 
 _RATES = {"SBRAD": (43.0, 56.0), "STACH": (104.0, 138.0), "AFIB": (58.0, 135.0), "PACE": (60.0, 78.0)}
 _BEATS = {"PVC": "V", "PAC": "A"}
@@ -247,3 +432,36 @@ def superclasses_of(codes: Mapping[str, float]) -> tuple[str, ...]:
     """The diagnostic superclasses of some findings, in the usual order."""
     have = {FINDINGS[code].superclass for code in codes}
     return tuple(name for name in SUPERCLASSES if name in have)
+
+
+def truth_row(record_id: str | int, record: SyntheticRecord) -> dict[str, object]:
+    """What was planted in one record.
+
+    Returns:
+        record_id; patient; findings (JSON object: SCP-ECG statement to severity) and superclasses (JSON list)
+        that are truly there; reported_superclasses that the metadata claim; wrong_label; noisy; evidence (a
+        JSON list of {finding, start_s, end_s, leads}); noise (of {kind, start_s, end_s, leads, size_mv});
+        beats (of [R time in seconds, kind]); heart_rate_bpm; pr_ms (empty without P waves); qrs_ms.
+    """
+    noise = []
+    for one in record.noise:
+        plain = asdict(one)
+        plain.pop("electrodes")
+        plain["leads"] = list(one.leads or STANDARD_LEADS)
+        plain["size_mv"] = round(one.size_mv, 3)
+        noise.append(plain)
+    return {
+        "record_id": record_id,
+        "patient": record.patient.number,
+        "findings": json.dumps(dict(record.severity)),
+        "superclasses": json.dumps(superclasses_of(record.severity)),
+        "reported_superclasses": json.dumps(superclasses_of(record.reported)),
+        "wrong_label": record.wrong_label,
+        "noisy": bool(record.noise),
+        "evidence": json.dumps([asdict(span) for span in record.evidence]),
+        "noise": json.dumps(noise),
+        "beats": json.dumps(record.beats),
+        "heart_rate_bpm": record.heart_rate_bpm,
+        "pr_ms": None if record.pr_s is None else round(1000 * record.pr_s),
+        "qrs_ms": round(1000 * record.qrs_s),
+    }

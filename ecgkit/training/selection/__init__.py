@@ -13,34 +13,33 @@ from ecgkit.training.selection.accounting import (
     effective_epochs,
     srd_effective_epochs,
 )
-from ecgkit.training.selection.confidence import SampleScores, sample_scores
-from ecgkit.training.selection.epoch import Decision
-from ecgkit.training.selection.focus import focus_score, scale
-from ecgkit.training.selection.loop import SelectedTraining, SelectionConfig, train_with_selection
-from ecgkit.training.selection.registry import create, names
+from ecgkit.training.selection.methods import Scores, Selector, create, names
 from ecgkit.training.selection.reliability import (
     Cartography,
+    SampleStatistics,
     area_under_margin,
     cartography,
     dynamics,
     el2n,
     forgetting_events,
     sample_loss,
+    sample_statistics,
 )
-from ecgkit.training.selection.selector import Scores, Selector
-from ecgkit.training.selection.trust import TRUST, Trust
+from ecgkit.training.selection.sample_scores import SAMPLE_SCORES, SampleScore, focus_score, scale
+from ecgkit.training.selection.steps import Decision, SelectionConfig
+from ecgkit.training.selection.train import SelectedTraining, train_with_selection
 
 __all__ = [
-    "TRUST",
+    "SAMPLE_SCORES",
     "Accounting",
     "Cartography",
     "Decision",
-    "SampleScores",
+    "SampleScore",
+    "SampleStatistics",
     "Scores",
     "SelectedTraining",
     "SelectionConfig",
     "Selector",
-    "Trust",
     "area_under_margin",
     "cartography",
     "compute_equivalent_epochs",
@@ -52,7 +51,7 @@ __all__ = [
     "forgetting_events",
     "names",
     "sample_loss",
-    "sample_scores",
+    "sample_statistics",
     "scale",
     "srd_effective_epochs",
     "train_with_selection",

@@ -25,12 +25,17 @@ class Accounting:
 def effective_epochs(backprop: int, records: int) -> float:
     """Samples used for back-propagation, in passes over the training set.
 
+    Raises:
+        ValueError: If there are no records.
+
     Source:
         ERTS (Dangeti et al., 2026), Eq. (6).
 
     >>> effective_epochs(backprop=380, records=100)
     3.8
     """
+    if records < 1:
+        raise ValueError(f"there are {records} records; at least one is wanted")
     return backprop / records
 
 
@@ -41,11 +46,16 @@ def compute_equivalent_epochs(backprop: int, scored: int, records: int) -> float
     selects costs 1/3 as well, which effective epochs leave out. Grad-CAM is not counted: its gradient passes
     through the head alone, so it is cheap, but not free. Its measured time is recorded apart.
 
+    Raises:
+        ValueError: If there are no records.
+
     >>> compute_equivalent_epochs(backprop=100, scored=0, records=100)  # a plain epoch
     1.0
     >>> compute_equivalent_epochs(backprop=20, scored=100, records=100) == (1 + 3 * 0.2) / 3  # DBPD at 20 %
     True
     """
+    if records < 1:
+        raise ValueError(f"there are {records} records; at least one is wanted")
     return (scored + 3 * backprop) / (3 * records)
 
 
@@ -67,7 +77,7 @@ def srd_effective_epochs(gamma: float, epochs: int = 100) -> float:
     >>> [round(srd_effective_epochs(gamma), 1) for gamma in (0.95, 0.98, 0.99)]
     [20.9, 44.2, 64.0]
     """
-    if not 0 < gamma <= 1 or epochs < 1:
+    if not 0 < gamma <= 1 or not epochs >= 1:
         raise ValueError(f"gamma is {gamma} and epochs {epochs}; choose gamma in (0, 1] and at least 1 epoch")
     if gamma == 1:
         return float(epochs)
