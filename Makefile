@@ -46,6 +46,7 @@ notebooks: $(STAMP)  ## write the .ipynb beside each .md
 
 record: $(STAMP)  ## after `make book`: store the outputs that must not move
 	$(BIN)/python tools/colab.py record
+	$(BIN)/python tools/readme.py write
 
 clean:  ## remove everything that was built, but not .venv
 	rm -rf _build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

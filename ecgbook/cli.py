@@ -294,8 +294,8 @@ def _list_experiments(folder: Path) -> None:
 
 
 def _show(experiment: str, folder: Path, by_seed: bool, csv: Path | None) -> None:
-    from ecgbook.page.tables import provenance
     from ecgbook.runs import results as store
+    from ecgbook.runs.results import provenance
 
     for failure in _failures(sorted((folder / experiment).glob("*.json"))):
         typer.secho(failure, fg="red", err=True)

@@ -29,7 +29,7 @@ def build_model(
     like: DeviceData,
     seed: int,
     *,
-    create: Callable[..., nn.Module] = models.create,
+    create: Callable[..., nn.Module] | None = None,
     **options: Any,
 ) -> nn.Module:
     """A network for the leads and labels of `like`, on its device; its first weights follow from the seed.
@@ -38,12 +38,12 @@ def build_model(
         name: Name for `create`.
         like: Records that the network is for.
         seed: Of the weights. The caller's global random state is left as it was.
-        create: `ecgkit.models.create`, or another function of the same kind.
+        create: Another function than `ecgkit.models.create`, of the same kind.
         options: Of the network.
     """
     with torch.random.fork_rng(devices=[like.device] if like.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = create(name, leads=like.signals.shape[1], classes=like.labels.shape[1], **options)
+        model = (create or models.create)(name, leads=like.signals.shape[1], classes=like.labels.shape[1], **options)
     return model.to(like.device)
 
 

@@ -17,7 +17,7 @@ from ecgbook.page.queries import (
     settings_of_row,
 )
 from ecgbook.page.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SUPERCLASS_COLOURS, use_style
-from ecgbook.page.tables import Table, paper_vs_ours, provenance
+from ecgbook.page.tables import Table, paper_vs_ours
 from ecgbook.page.text import (
     bootstrapped,
     estimate,
@@ -29,6 +29,7 @@ from ecgbook.page.text import (
     signed,
     verdict,
 )
+from ecgbook.runs.results import provenance
 
 __all__ = [
     "BLACK",

@@ -2,60 +2,15 @@
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from ecgbook.page.text import interval
-from ecgbook.runs.results import aggregate, run_fields
+from ecgbook.runs.results import aggregate, provenance, run_references
 
-__all__ = ["Table", "paper_vs_ours", "provenance", "run_references"]
-
-
-def run_references(frame: pd.DataFrame) -> list[str]:
-    """One text per run, ``experiment/hash:content``, with the first 8 digits of the content's SHA-256.
-
-    `ecgbook results check` finds them in the built pages and compares them with the records: it notices a run
-    that is gone, and a page that is older than a record.
-    """
-    rows = zip(frame["experiment"], frame["hash"], frame["content_sha256"], strict=True)
-    return sorted(f"{experiment}/{key}:{content[:8]}" for experiment, key, content in rows)
-
-
-def provenance(frame: pd.DataFrame, with_seeds: bool = True) -> str:
-    """One line that says where numbers come from: data, records, seeds, devices, dates.
-
-    Args:
-        frame: Rows of `ecgbook.runs.results.load`.
-        with_seeds: Whether to say how many seeds a setting has.
-    """
-    if frame.empty:
-        return "Not run yet."
-    data = _listed(f"{name} {v}" for name, v in zip(frame["dataset"], frame["dataset_version"], strict=True))
-    if "method" in frame and frame["method"].str.startswith("melep").all():  # they draw tasks of their own
-        parts = frame[["records_train", "records_validation", "records_test"]]
-        records = f"tasks drawn from {_span(parts.sum(axis=1))} records"
-    else:
-        records = f"{_span(frame['records_test'])} test records"
-    seeds = ""
-    if with_seeds:
-        count = frame.groupby(run_fields(frame), dropna=False)["seed"].nunique()
-        seeds = f", {_span(count)} {'seeds' if count.max() > 1 else 'seed'} per setting"
-    dates = " to ".join(sorted({frame["date"].min()[:10], frame["date"].max()[:10]}))
-    runs = f"{len(frame)} run{'s' * (len(frame) > 1)}"
-    return (
-        f"Data: {data}; {records}; {runs}{seeds}; "
-        f"protocol: {_listed(frame['protocol'])}; device: {_listed(frame['device'])}; {dates}."
-    )
-
-
-def _span(counts: pd.Series) -> str:
-    return "–".join(f"{int(n):,}" for n in sorted({counts.min(), counts.max()}))
-
-
-def _listed(values: Iterable[str]) -> str:
-    return ", ".join(sorted({str(value) for value in values}))
+__all__ = ["Table", "paper_vs_ours"]
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ def scoreboard(results: str | Path | None = None) -> pd.DataFrame:
     Raises:
         RecordError: If a record was changed after it was written.
     """
-    from ecgbook.page.tables import provenance, run_references
     from ecgbook.runs.records import results_folder
+    from ecgbook.runs.results import provenance, run_references
 
     folder, rows = results_folder(results), []
     for claim in claims():

@@ -199,7 +199,7 @@ def _classes(per_class: list[dict[str, Any]], stored: Predictions) -> Iterator[s
 def check_pages(results: Path, pages: Iterable[Path]) -> list[str]:
     """Whether all runs that pages show are in the store, unchanged, and all experiments they load exist.
 
-    Built tables carry ``data-runs`` (see `ecgbook.page.tables.run_references`). A source declares the
+    Built tables carry ``data-runs`` (see `ecgbook.runs.results.run_references`). A source declares the
     experiments that it loads in its front matter, ``ecgkit: {results: [erts_ptbxl]}``; those that it names
     in ``results.load("erts_ptbxl")`` count too. An experiment without any run must be one of the sweeps.
     """

@@ -150,7 +150,9 @@ class MetadataHead(nn.Module):
     def forward(self, features: Tensor, metadata: Tensor | None = None) -> Tensor:
         if metadata is None:
             metadata = features.new_zeros(features.shape[0], 3)
-        return self.classify(torch.cat([self.pool(features), self.metadata(metadata.to(features))], dim=1))
+        if metadata.dtype != features.dtype:
+            metadata = metadata.to(features.dtype)
+        return self.classify(torch.cat([self.pool(features), self.metadata(metadata)], dim=1))
 
 
 class LightResNet18(Classifier):

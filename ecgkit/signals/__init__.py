@@ -5,12 +5,13 @@ cut with torch and have a module of their own, `ecgkit.signals.windows`: reading
 """
 
 from ecgkit.signals.filters import bandpass, resample, resample_cubic
-from ecgkit.signals.header import Header, SignalLine, parse_header, read_header
+from ecgkit.signals.header import Header, SignalLine, parse_header
 from ecgkit.signals.plot import alt_text, plot_ecg, plot_leads
 from ecgkit.signals.read import (
     calibration,
     lead_order,
     read_digital,
+    read_header,
     read_millivolts,
     read_record,
     to_millivolts,

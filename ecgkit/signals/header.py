@@ -7,17 +7,16 @@ gain or no sampling rate is refused: the specification calls such a signal uncal
 
 import re
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ecgkit.errors import DamagedError, DataNotFoundError, FormatError, RecordError
 
-__all__ = ["Header", "SignalLine", "file_size", "find_sibling", "parse_header", "read_file", "read_header"]
+__all__ = ["Header", "SignalLine", "file_size", "find_sibling", "parse_header", "read_file"]
 
 SAMPLING_RATES_HZ = (10.0, 100_000.0)
 """The lowest and the highest sampling rate that is taken for an ECG's."""
 
-_LARGEST_HEADER = 2**20  # bytes; a header of 12 leads has about 1,000
 _MOST_SAMPLES = 2**40
 _FORMAT = re.compile(r"(\d{1,3})(?:x(\d{1,9}))?(?::(\d{1,9}))?(?:\+(\d{1,18}))?", re.ASCII)
 _NUMBER = r"[-+]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30})(?:[eE][-+]?\d{1,4})?"
@@ -140,47 +139,6 @@ def find_sibling(folder: Path, name: str) -> Path | None:
     except (OSError, ValueError):
         return None
     return same[0] if len(same) == 1 else None
-
-
-def read_header(path: str | Path) -> Header:
-    """Read a header file. A number of samples that it leaves out is taken from the size of the data file.
-
-    Raises:
-        DataNotFoundError: If the header (or a file needed for what it leaves out) is not there.
-        DamagedError, FormatError: As `parse_header`; or if it is no regular file, or larger than 1 MiB.
-    """
-    path = Path(path)
-    data = read_file(path, _LARGEST_HEADER)
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = data.decode("utf-16", errors="replace")
-    else:
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:  # Such letters are for comments; other fields are checked one by one.
-            text = data.decode("latin-1")
-    header = parse_header(text, path)
-    if header.segments:
-        return _with_first_segment(path, header)
-    if header.samples == 0:
-        from ecgkit.signals.formats import count_samples
-
-        return replace(header, samples=count_samples(path, header))
-    return header
-
-
-def segment_path(path: Path, name: str) -> Path:
-    """The header of a segment of the record whose header is `path`."""
-    found = find_sibling(path.parent, f"{name}.hea")
-    if found is None:
-        raise DataNotFoundError(f"{path}: the header of its segment {name} is not there; download it too")
-    return found
-
-
-def _with_first_segment(path: Path, header: Header) -> Header:
-    first = read_header(segment_path(path, header.segments[0][0]))
-    if first.segments:
-        raise DamagedError(f"{path}: segment {first.name} consists of segments itself; download it again")
-    return replace(header, signals=first.signals)
 
 
 def parse_header(text: str, path: Path | None = None) -> Header:

@@ -1,14 +1,15 @@
 """Reading ECG records: WFDB, the Challenge's .hea with .mat, CPSC 2018's own .mat, and the SPH set's .h5."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ecgkit.errors import DamagedError, DataNotFoundError, FormatError, RecordError
-from ecgkit.signals.formats import INVALID_SAMPLE, data_file, read_samples
+from ecgkit.signals.formats import INVALID_SAMPLE, count_samples, data_file, read_samples
 from ecgkit.signals.hdf5 import read_sph
-from ecgkit.signals.header import Header, SignalLine, file_size, find_sibling, read_header, segment_path
+from ecgkit.signals.header import Header, SignalLine, file_size, find_sibling, parse_header, read_file
 from ecgkit.signals.matlab import read_val, read_variable
 from ecgkit.signals.record import (
     STANDARD_LEADS,
@@ -25,6 +26,7 @@ __all__ = [
     "calibration",
     "lead_order",
     "read_digital",
+    "read_header",
     "read_millivolts",
     "read_record",
     "to_millivolts",
@@ -33,6 +35,7 @@ __all__ = [
 CPSC2018_SAMPLING_RATE_HZ = 500.0
 
 _MV_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
+_LARGEST_HEADER = 2**20  # bytes; a header of 12 leads has about 1,000
 _GAINS_PER_MV = (0.1, 1e9)
 _MOST_MV = 1e6
 _HDF5 = (".h5", ".hdf5")
@@ -109,6 +112,45 @@ def read_millivolts(path: str | Path) -> tuple[np.ndarray, Header]:
             raise type(error)(f"{header.path}: {error}") from None
         signal[row] = values if len(values) == header.samples else values.reshape(header.samples, -1).mean(1)
     return signal, header
+
+
+def read_header(path: str | Path) -> Header:
+    """Read a header file. A number of samples that it leaves out is taken from the size of the data file.
+
+    Raises:
+        DataNotFoundError: If the header (or a file needed for what it leaves out) is not there.
+        DamagedError, FormatError: As `parse_header`; or if it is no regular file, or larger than 1 MiB.
+    """
+    path = Path(path)
+    data = read_file(path, _LARGEST_HEADER)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:  # Such letters are for comments; other fields are checked one by one.
+            text = data.decode("latin-1")
+    header = parse_header(text, path)
+    if header.segments:
+        return _with_first_segment(path, header)
+    if header.samples == 0:
+        return replace(header, samples=count_samples(path, header))
+    return header
+
+
+def _segment_path(path: Path, name: str) -> Path:
+    """The header of a segment of the record whose header is `path`."""
+    found = find_sibling(path.parent, f"{name}.hea")
+    if found is None:
+        raise DataNotFoundError(f"{path}: the header of its segment {name} is not there; download it too")
+    return found
+
+
+def _with_first_segment(path: Path, header: Header) -> Header:
+    first = read_header(_segment_path(path, header.segments[0][0]))
+    if first.segments:
+        raise DamagedError(f"{path}: segment {first.name} consists of segments itself; download it again")
+    return replace(header, signals=first.signals)
 
 
 def read_digital(path: str | Path) -> tuple[np.ndarray, Header]:
@@ -275,7 +317,7 @@ def _join_segments(path: Path, header: Header) -> np.ndarray:
     """The samples of all segments, one behind the other, shape (leads, samples)."""
     pieces = []
     for name, length in header.segments:
-        digital, part = read_digital(segment_path(path, name))
+        digital, part = read_digital(_segment_path(path, name))
         same = all(
             (a.lead, a.gain, a.baseline, a.units, a.format) == (b.lead, b.gain, b.baseline, b.units, b.format)
             for a, b in zip(part.signals, header.signals, strict=False)

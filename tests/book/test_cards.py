@@ -14,7 +14,7 @@ from ecgkit.datasets.cards import CARDS, Card
 from ecgkit.datasets.code_systems import scp_to_snomed, snomed_codes
 from ecgkit.datasets.labels_challenge import published_counts, read_labels
 from ecgkit.datasets.sph import read_metadata
-from ecgkit.signals.header import read_header
+from ecgkit.signals.read import read_header
 
 PAGES = Path(__file__).parents[2] / "book" / "cards"
 

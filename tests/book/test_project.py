@@ -70,6 +70,14 @@ def test_the_weekly_run_on_colab_installs_the_checkout() -> None:
     assert 'ECGKIT_COLAB_SOURCE="$GITHUB_WORKSPACE"' in text and "--cwd /content" in text
 
 
+@pytest.mark.slow
+def test_the_readme_says_what_the_results_say() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/readme.py", "check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_licences() -> None:
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
     assert "CC-BY-4.0" in (ROOT / "LICENSE-text.md").read_text()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
     "ecgkit": (
         *("errors", "files", "signals", "datasets", "models", "evaluation", "explain"),
-        *("training", "transfer", "compression", "cli"),
+        *("training", "transfer", "compression", "cli_train", "cli"),
     ),
     "ecgbook": ("runs", "experiments", "papers", "page", "cli"),
 }

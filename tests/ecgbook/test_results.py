@@ -11,7 +11,7 @@ import pytest
 from fake_runner import fake_execute, make_run
 from scipy import stats
 
-from ecgbook.page.tables import Table, paper_vs_ours, provenance, run_references
+from ecgbook.page.tables import Table, paper_vs_ours
 from ecgbook.papers.verdicts import best_score
 from ecgbook.runs.check import changed_code, check, check_record
 from ecgbook.runs.records import (
@@ -25,7 +25,7 @@ from ecgbook.runs.records import (
     save_predictions,
     write_record,
 )
-from ecgbook.runs.results import aggregate, load
+from ecgbook.runs.results import aggregate, load, provenance, run_references
 from ecgkit.errors import DamagedError, EcgkitError, FormatError, RecordError
 from ecgkit.evaluation import class_aucs
 

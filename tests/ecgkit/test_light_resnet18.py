@@ -132,7 +132,7 @@ def test_a_design_of_ones_own_and_impossible_ones() -> None:
     assert own(torch.zeros(2, 8, 100)).shape == (2, 5)
     with pytest.raises(ValueError, match="needs 16 channels"):
         Design(widths=(8, 16, 32, 64))
-    with pytest.raises(ValueError, match="every one at least 1"):
+    with pytest.raises(ValueError, match=r"blocks\[0\] is 0"):
         Design(blocks=(0, 1, 1, 1))
 
 
