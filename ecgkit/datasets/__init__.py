@@ -6,6 +6,7 @@ True
 """
 
 import os
+import re
 from pathlib import Path
 
 from ecgkit.datasets.base import Contents, DataSource, ECGDataset, Labels
@@ -91,9 +92,20 @@ def data_folder(name: str, root: str | Path | None = None, sampling_rate_hz: int
     base = Path(root if root is not None else os.environ.get("ECGKIT_DATA") or "data")
     places = (base / name, base)
     for place in places:
-        if any(next(place.glob(marker), None) for marker in source.markers):
+        if any(next(place.glob(_any_case(marker)), None) for marker in source.markers):
             return place
     raise DataNotFoundError(
         f"{name} is not in {' or '.join(map(str, places))}: get it with `ecgkit data download {name}`, set "
         'ECGKIT_DATA to the folder that holds it, or use datasets.load("synthetic"), which needs no download'
     )
+
+
+def _any_case(pattern: str) -> str:
+    """The pattern of a record's file for names in any case of letters; that of a table stays as it is."""
+    folder, slash, name = pattern.rpartition("/")
+    if "[" not in name:
+        return pattern
+    either = re.sub(
+        r"\[[^]]*\]|([A-Za-z])", lambda part: f"[{part[0]}{part[0].swapcase()}]" if part[1] else part[0], name
+    )
+    return folder + slash + either

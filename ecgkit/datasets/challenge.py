@@ -147,22 +147,24 @@ def _own_layout(
             f"{root} holds records of CPSC 2018 without headers, and no REFERENCE.csv with their labels; put "
             "it there, or get the Challenge's layout with `ecgkit data download cpsc2018`"
         )
-    labels = read_labels(tables[0]).set_index("record_id")["codes"]
+    table = read_labels(tables[0])
+    labels = dict(zip(table["record_id"].str.casefold(), table["codes"], strict=True))
     kept, left_out = without_copies(signals)
     rows: _Rows = []
     for path in kept:
-        if path.stem not in labels.index:
+        codes = labels.get(path.stem.casefold())
+        if codes is None:
             left_out.append((path, f"{tables[0]} does not list it"))
             continue
         try:
             record = read_record(path)
-        except RecordError as error:
+        except (RecordError, DataNotFoundError) as error:
             left_out.append((path, str(error).removeprefix(f"{path}: ")))
             continue
         samples, rate = record.signal_mv.shape[1], record.sampling_rate_hz
         age = np.nan if record.age is None else record.age
-        rows.append((path, _row(path, age, record.sex, labels[path.stem], samples, rate)))
-    return rows, left_out, len(set(labels.index) - {path.stem for path in kept})
+        rows.append((path, _row(path, age, record.sex, codes, samples, rate)))
+    return rows, left_out, len(labels.keys() - {path.stem.casefold() for path in kept})
 
 
 def _meta_row(path: Path, header: Header) -> dict[str, object]:

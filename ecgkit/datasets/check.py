@@ -10,8 +10,8 @@ from ecgkit.datasets.base import DataSource
 from ecgkit.datasets.convert import read_units, read_wfdb
 from ecgkit.datasets.download import STATE_NAME
 from ecgkit.datasets.published import PUBLISHED, Entry, parse_sums
-from ecgkit.datasets.store import verify_store
-from ecgkit.errors import DataNotFoundError, EcgkitError, StoreError
+from ecgkit.datasets.store import planted, verify_store
+from ecgkit.errors import DataNotFoundError, EcgkitError, RecordError, StoreError
 from ecgkit.files import sha256_file
 
 __all__ = ["PUBLISHED_BROKEN", "Report", "check_records", "check_sums", "sums_of"]
@@ -75,6 +75,11 @@ def check_records(
             read_units(path, mv_per_unit=source.mv_per_unit, read=read, **options)
         except EcgkitError as error:
             faults.append((path, str(error)))
+    for each in here.values():
+        try:
+            planted(root, each)
+        except RecordError as error:
+            faults.append((root, str(error)))
     for rate in source.sampling_rates_hz:
         try:
             verify_store(source, root, rate)

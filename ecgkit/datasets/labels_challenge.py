@@ -4,6 +4,7 @@ Three kinds of sources give the same table: a folder of headers, the ``REFERENCE
 table of age, sex and diagnoses of all 43,101 records of the Challenge 2020.
 """
 
+import filecmp
 import re
 import warnings
 from collections.abc import Iterable
@@ -136,7 +137,7 @@ def without_copies(files: Iterable[str | Path]) -> tuple[list[Path], list[tuple[
             kept.append(path)
             continue
         first = kept[-1]
-        if path.is_file() and first.is_file() and path.stat().st_size != first.stat().st_size:
+        if path.is_file() and first.is_file() and not filecmp.cmp(path, first, shallow=False):
             raise DamagedError(f"{path} and {first} are two different records of one name; remove one")
         copies.append((path, f"a second copy of {first}"))
     return kept, copies

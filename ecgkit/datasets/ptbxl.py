@@ -27,7 +27,7 @@ TASKS = ("superdiagnostic", "all", "diagnostic", "subdiagnostic", "form", "rhyth
 
 _DATABASE = "ptbxl_database.csv"
 _STATEMENTS = "scp_statements.csv"
-_RECORD = re.compile(r".+\.(?:hea|dat)")
+_RECORD = re.compile(r".+\.(?:hea|dat)", re.IGNORECASE)
 _VERSIONS = {21837: "1.0.1", 21801: "1.0.2"}
 _COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
 _TEXTS = (
@@ -166,22 +166,24 @@ def _describe(root: Path, sampling_rate_hz: int, files: list[str]) -> Contents:
     version = meta.attrs.pop("version")
     own = root / _STATEMENTS
     labels = read_labels(meta, statements(own if own.exists() else None))
-    there = set(map(str, files))
-    stems = [str(root / name) for name in meta["filename_lr" if sampling_rate_hz == 100 else "filename_hr"]]
-    headers = {file.removesuffix(".hea") for file in there if file.endswith(".hea")}
-    samples = {file.removesuffix(".dat") for file in there if file.endswith(".dat")}
+    # Windows and network drives change the case of names: it does not count.
+    listed = meta["filename_lr" if sampling_rate_hz == 100 else "filename_hr"]
+    stems = [str(root / name).casefold() for name in listed]
+    there = {file.casefold(): Path(file) for file in files}
+    headers = {name.removesuffix(".hea"): file for name, file in there.items() if name.endswith(".hea")}
+    samples = {name.removesuffix(".dat"): file for name, file in there.items() if name.endswith(".dat")}
     last = max(headers, default="")
     if last > max(stems, default=""):  # records that a later version dropped lie before its last one
-        raise TableError(f"{root / _DATABASE} ends before record {Path(last).name}; download it again")
-    whole = headers & samples
-    left_out = [(Path(f"{stem}.hea"), "its .dat file is not here") for stem in headers - samples]
-    left_out += [(Path(f"{stem}.dat"), "its header (.hea) is not here") for stem in samples - headers]
-    left_out += [(Path(f"{stem}.hea"), f"{_DATABASE} does not list it") for stem in whole - set(stems)]
+        raise TableError(f"{root / _DATABASE} ends before record {headers[last].stem}; download it again")
+    whole = headers.keys() & samples.keys()
+    left_out = [(headers[stem], "its .dat file is not here") for stem in headers.keys() - whole]
+    left_out += [(samples[stem], "its header (.hea) is not here") for stem in samples.keys() - whole]
+    left_out += [(headers[stem], f"{_DATABASE} does not list it") for stem in whole - set(stems)]
     present = np.array([stem in whole for stem in stems], bool)
-    absent = sum(stem not in headers | samples for stem in stems)
+    absent = sum(stem not in headers and stem not in samples for stem in stems)
     return Contents(
         version=version,
-        records=tuple(Path(stem) for stem in stems if stem in whole),
+        records=tuple(headers[stem].with_suffix("") for stem in stems if stem in whole),
         meta=meta.drop(columns=["filename_lr", "filename_hr"])[present].reset_index(drop=True),
         tasks={
             name: Labels(

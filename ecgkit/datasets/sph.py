@@ -27,7 +27,7 @@ from ecgkit.datasets.splits import stratified_folds
 from ecgkit.datasets.tabular import find_files, read_table
 from ecgkit.signals.filters import resample
 from ecgkit.signals.hdf5 import SPH_SAMPLING_RATE_HZ, read_sph
-from ecgkit.signals.record import OLDEST_AGE
+from ecgkit.signals.record import OLDEST_AGE, SEXES
 
 __all__ = ["MAX_DURATION_S", "SPH", "read_metadata"]
 
@@ -37,7 +37,6 @@ MAX_DURATION_S = 30
 _METADATA = "metadata.csv"
 _COLUMNS = ("ECG_ID", "AHA_Code", "Patient_ID", "Age", "Sex", "N", "Date")
 _RECORD = re.compile(r".+\.h5", re.IGNORECASE)
-_SEX = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 
 def read_metadata(root: str | Path) -> pd.DataFrame:
@@ -74,7 +73,7 @@ def read_metadata(root: str | Path) -> pd.DataFrame:
             "record_id": names,
             "patient": [given or own for given, own in zip(table.texts("Patient_ID"), names, strict=True)],
             "age": np.where(age > OLDEST_AGE, np.nan, age),
-            "sex": table.choices("Sex", _SEX, None),
+            "sex": table.choices("Sex", SEXES, None),
             "codes": table.columns["AHA_Code"],
             "duration_s": table.integers("N", 1) / SPH_SAMPLING_RATE_HZ,
             "date": table.columns["Date"],

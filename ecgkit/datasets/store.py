@@ -35,7 +35,7 @@ from ecgkit.datasets.tabular import frame_to_arrays, frame_update, read_arrays, 
 from ecgkit.errors import DamagedError, DataNotFoundError, EcgkitError, StoreError, TableError
 from ecgkit.files import sha256_file, write_error
 
-__all__ = ["SCHEMA", "cache_root", "open_or_convert", "read_wfdb", "store_folder", "verify_store"]
+__all__ = ["SCHEMA", "cache_root", "open_or_convert", "planted", "read_wfdb", "store_folder", "verify_store"]
 
 SCHEMA = 2
 
@@ -60,7 +60,7 @@ def cache_root() -> Path:
 
 def store_folder(source: DataSource, root: Path, sampling_rate_hz: int) -> Path:
     """Where the store of a data set that lies in `root` is kept."""
-    key = hashlib.sha256(os.fspath(root.resolve()).encode()).hexdigest()[:10]
+    key = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:10]
     return cache_root() / f"{source.name}-{sampling_rate_hz}hz-{key}"
 
 
@@ -77,9 +77,9 @@ def open_or_convert(source: DataSource, root: Path, task: str, sampling_rate_hz:
         StoreError: If the cache folder is full or cannot be written.
     """
     files = source.files(root, sampling_rate_hz)
-    planted = [root / name for name in (_TRUTH, _SYNTHETIC) if (root / name).exists()]
+    made = [root / name for name in (_TRUTH, _SYNTHETIC) if (root / name).exists()]
     folder = store_folder(source, root, sampling_rate_hz)
-    state = _state(source, root, [*files, *planted])
+    state = _state(source, root, [*files, *made])
     info = _valid(folder, state)
     if info is None:
         with _locked(folder):
@@ -254,7 +254,7 @@ def _truth(path: Path, meta: pd.DataFrame) -> pd.DataFrame:
     try:
         truth = pd.read_csv(path)
         names = pd.Index(truth["record_id"].astype(str))
-    except (ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise TableError(f"{path} cannot be read ({str(error).strip()}); make the data set anew") from error
     if names.has_duplicates:
         raise TableError(f"{path} lists record {names[names.duplicated()][0]} twice; make the data set anew")
@@ -265,21 +265,31 @@ def _truth(path: Path, meta: pd.DataFrame) -> pd.DataFrame:
     return truth.iloc[rows].reset_index(drop=True)
 
 
-def _version(contents: Contents, root: Path) -> str:
-    """The published version, or that of the generator: synthetic data must not pass for real ones."""
+def planted(root: Path, contents: Contents) -> tuple[str, pd.DataFrame | None]:
+    """Version and truth of a data set.
+
+    Synthetic data have the version of their generator, so that they do not pass for real ones, and the truth
+    that it planted; published data have none.
+
+    Raises:
+        DamagedError: If ``synthetic.json`` does not name the generator's version.
+        TableError: If ``truth.csv`` does not fit the records.
+    """
     path = root / _SYNTHETIC
     if not path.exists():
-        return contents.version
+        return contents.version, None
     try:
-        return f"synthetic-{json.loads(path.read_text(encoding='utf-8'))['generator_version']}"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        version = f"synthetic-{json.loads(path.read_text(encoding='utf-8'))['generator_version']}"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedError(f"{path} does not name the generator's version; make the data set anew") from error
+    truth = root / _TRUTH
+    return version, _truth(truth, contents.meta) if truth.exists() else None
 
 
 def _write(
     source: DataSource, root: Path, contents: Contents, sampling_rate_hz: int, folder: Path, state: str
 ) -> dict[str, Any]:
-    version = _version(contents, root)
+    version, truth = planted(root, contents)
     converted = convert_signals(
         folder / "signals.npy",
         contents.records,
@@ -289,8 +299,7 @@ def _write(
         source.read or read_wfdb,
     )
     np.savez(folder / "meta.npz", **frame_to_arrays(contents.meta))  # type: ignore[arg-type]
-    if (root / _TRUTH).exists():
-        truth = _truth(root / _TRUTH, contents.meta)
+    if truth is not None:
         np.savez(folder / "truth.npz", **frame_to_arrays(truth))  # type: ignore[arg-type]
     arrays = {"lengths": converted.lengths}
     for task, labels in contents.tasks.items():

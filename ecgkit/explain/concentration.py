@@ -10,6 +10,11 @@ __all__ = ["gini", "map_entropy", "peak_inside", "share_inside"]
 
 def _checked(cam: Tensor, inside: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Maps and mask in float64, which Apple's GPU lacks: what is there is taken to the processor."""
+    for name, values in (("cam", cam), ("the mask", inside)):
+        if not isinstance(values, Tensor | None):
+            raise ValueError(
+                f"{name} is {type(values).__name__}; a tensor is wanted: torch.as_tensor({name})"
+            )
     if cam.ndim != 2 or cam.shape[1] < 2 or cam.is_complex():
         raise ValueError(f"cam has the shape {tuple(cam.shape)}; maps (B, T), T > 1, of 0 or more are wanted")
     if not bool(((cam >= 0) & (cam < float("inf"))).all()):

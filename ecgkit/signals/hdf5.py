@@ -1,22 +1,28 @@
 """Records of the Shandong Provincial Hospital set: one HDF5 file each, values in mV as float16."""
 
-import csv
+import re
 from functools import lru_cache
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecgkit.errors import DamagedError, EcgkitError, FormatError, TableError
-from ecgkit.signals.header import file_size, read_file
-from ecgkit.signals.record import STANDARD_LEADS, Record, age_from_text, sex_from_text
+from ecgkit.signals.header import file_size
+from ecgkit.signals.record import MOST_MV, SEXES, STANDARD_LEADS, Record, age_from_text
+
+if TYPE_CHECKING:
+    import h5py
+
+    from ecgkit.datasets.tabular import Table
 
 __all__ = ["SPH_SAMPLING_RATE_HZ", "read_sph"]
 
 SPH_SAMPLING_RATE_HZ = 500.0
 
 _LARGEST = 2**27  # bytes of the signal: the longest record has 56 s and 0.7 MB
-_LARGEST_TABLE = 2**26
+_COLUMNS = ("ECG_ID", "AHA_Code", "Age", "Sex", "N")
 _LEAST_RATIO = 2**-11  # of bytes in the file to bytes of the signal; deflate reaches 2**-10
 
 
@@ -39,24 +45,22 @@ def read_sph(path: str | Path) -> Record:
     """
     path = Path(path)
     signal = _read_signal(path)
-    table, row = _metadata_row(path)
-    samples = row.get("N", "")
-    if table and not (samples.isascii() and samples.isdigit()):
-        raise TableError(
-            f"{table}: the length N of {path.stem} is {samples[:40]!r}, not a number; correct it"
-        )
-    if table and samples.lstrip("0") != str(signal.shape[1]):
+    row = _metadata_row(path)
+    if row is None:
+        return Record(path.stem, signal, SPH_SAMPLING_RATE_HZ, path=path)
+    samples = int(row.integers("N", 1)[0])
+    if samples != signal.shape[1]:
         raise DamagedError(
-            f"{path}: {signal.shape[1]} samples where {table.name} says {samples[:40]}; download it again"
+            f"{path}: {signal.shape[1]} samples where {row.path.name} says {samples}; download it again"
         )
-    codes = tuple(code.strip() for code in row.get("AHA_Code", "").split(";") if code.strip())
+    codes = tuple(code.strip() for code in row.columns["AHA_Code"][0].split(";") if code.strip())
     return Record(
         name=path.stem,
         signal_mv=signal,
         sampling_rate_hz=SPH_SAMPLING_RATE_HZ,
         leads=STANDARD_LEADS,
-        age=age_from_text(row.get("Age", "")),
-        sex=sex_from_text(row.get("Sex", "")),
+        age=age_from_text(f"{row.numbers('Age', 0)[0]:g}"),
+        sex=row.choices("Sex", SEXES, None)[0],
         codes=codes,
         coding="AHA" if codes else None,
         path=path,
@@ -94,58 +98,60 @@ def _read_signal(path: Path) -> np.ndarray:
                 raise DamagedError(f"{path}: the record has zero samples; leave it out or download it again")
             width = dataset.dtype.itemsize
             needed = max(prod(shape), prod(dataset.chunks or (0,))) * width
-            stored = dataset.id.get_storage_size()
-            if needed > _LARGEST or needed * _LEAST_RATIO > size or stored == 0:
+            if needed > _LARGEST or needed * _LEAST_RATIO > size or not _all_stored(dataset):
                 raise DamagedError(
                     f"{path}: {needed:,} bytes of signal in a file of {size:,} cannot be; download it again"
                 )
-            signal = dataset[()].astype(np.float32)
+            values = dataset[()]
     except EcgkitError:
         raise
     except Exception as error:  # h5py raises OSError, KeyError, RuntimeError and others for damaged files
         raise DamagedError(f"{path}: not a readable HDF5 file ({error}); download it again") from error
-    bad = ~np.isfinite(signal)
+    bad = ~np.isfinite(values)
     if bad.any():
         leads = ", ".join(lead for lead, row in zip(STANDARD_LEADS, bad, strict=True) if row.any())
         raise DamagedError(
             f"{path}: {int(bad.sum())} samples are not numbers (lead {leads}); leave the record out"
         )
-    return np.ascontiguousarray(signal)
+    if np.abs(values).max() > MOST_MV:
+        raise DamagedError(f"{path}: holds more than {MOST_MV:,.0f} mV; leave the record out")
+    return np.ascontiguousarray(values, np.float32)
 
 
-def _metadata_row(path: Path) -> tuple[Path | None, dict[str, str]]:
-    """The nearest metadata.csv and the row of this record in it; (None, {}) where there is no table."""
+def _all_stored(dataset: "h5py.Dataset") -> bool:
+    """Whether all of a dataset was written; what was not would be read as zeros."""
+    stored: int = dataset.id.get_storage_size()
+    if dataset.chunks is None:
+        return stored >= dataset.nbytes
+    pieces = [-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+    return bool(dataset.id.get_num_chunks() == prod(pieces))
+
+
+def _metadata_row(path: Path) -> "Table | None":
+    """The row of this record in the nearest metadata.csv; None where there is no table."""
+    from ecgkit.datasets.tabular import Table
+
     for folder in (path.absolute().parent, path.absolute().parent.parent):
-        table = folder / "metadata.csv"
-        if table.exists():
-            file_size(table)
-            status = table.stat()
-            row = _metadata(table, status.st_mtime_ns, status.st_size).get(path.stem)
+        file = folder / "metadata.csv"
+        if file.exists():
+            status = file.stat()
+            table, rows = _metadata(file, status.st_mtime_ns, status.st_size)
+            row = rows.get(path.stem)
             if row is None:
                 raise TableError(
-                    f"{table}: record {path.stem} is not listed; add it, or move the record elsewhere"
+                    f"{file}: record {path.stem} is not listed; add it, or move the record elsewhere"
                 )
-            return table, row
-    return None, {}
+            cells = {name: [column[row]] for name, column in table.columns.items()}
+            return Table(file, cells, [table.lines[row]], table.key)
+    return None
 
 
 @lru_cache(maxsize=2)
-def _metadata(table: Path, _modified: int, _size: int) -> dict[str, dict[str, str]]:
-    """All rows of metadata.csv by record; read again when the file changes."""
-    data = read_file(table, _LARGEST_TABLE)
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        first = text.split("\n", 1)[0]
-        # Spreadsheets write semicolons where a comma is the decimal sign.
-        delimiter = ";" if first.count(";") > first.count(",") else ","
-        lines = csv.DictReader(text.splitlines(), delimiter=delimiter)
-        rows = {}
-        for line in lines:
-            cells = {key.strip(): cell or "" for key, cell in line.items() if isinstance(key, str)}
-            name = cells["ECG_ID"].strip()
-            rows[name[:-3] if name.lower().endswith(".h5") else name] = cells
-    except (KeyError, UnicodeDecodeError, csv.Error, AttributeError) as error:
-        raise TableError(
-            f"{table}: not the SPH set's metadata.csv in UTF-8 ({error!r}); correct or remove it"
-        ) from error
-    return rows
+def _metadata(file: Path, _modified: int, _size: int) -> tuple["Table", dict[str, int]]:
+    """metadata.csv, and the row of each record in it; read again when the file changes."""
+    from ecgkit.datasets.tabular import read_table
+
+    table = read_table(file, _COLUMNS, "metadata.csv of SPH", "move the record elsewhere")
+    names = [re.sub(r"\.h5$", "", cell, flags=re.IGNORECASE) for cell in table.columns["ECG_ID"]]
+    table.require_unique("ECG_ID", names)
+    return table, {name: row for row, name in enumerate(names)}

@@ -12,6 +12,7 @@ from ecgkit.signals.hdf5 import read_sph
 from ecgkit.signals.header import Header, SignalLine, file_size, find_sibling, parse_header, read_file
 from ecgkit.signals.matlab import read_val, read_variable
 from ecgkit.signals.record import (
+    MOST_MV,
     STANDARD_LEADS,
     Record,
     age_from_text,
@@ -37,7 +38,6 @@ CPSC2018_SAMPLING_RATE_HZ = 500.0
 _MV_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 _LARGEST_HEADER = 2**20  # bytes; a header of 12 leads has about 1,000
 _GAINS_PER_MV = (0.1, 1e9)
-_MOST_MV = 1e6
 _HDF5 = (".h5", ".hdf5")
 
 
@@ -122,6 +122,17 @@ def read_header(path: str | Path) -> Header:
         DamagedError, FormatError: As `parse_header`; or if it is no regular file, or larger than 1 MiB.
     """
     path = Path(path)
+    header = _parsed(path)
+    if header.segments:
+        first = read_header(_segment_path(path, header.segments[0][0]))
+        return replace(header, signals=first.signals)
+    if header.samples == 0:
+        return replace(header, samples=count_samples(path, header))
+    return header
+
+
+def _parsed(path: Path) -> Header:
+    """A header as its file has it."""
     data = read_file(path, _LARGEST_HEADER)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = data.decode("utf-16", errors="replace")
@@ -130,12 +141,7 @@ def read_header(path: str | Path) -> Header:
             text = data.decode("utf-8")
         except UnicodeDecodeError:  # Such letters are for comments; other fields are checked one by one.
             text = data.decode("latin-1")
-    header = parse_header(text, path)
-    if header.segments:
-        return _with_first_segment(path, header)
-    if header.samples == 0:
-        return replace(header, samples=count_samples(path, header))
-    return header
+    return parse_header(text, path)
 
 
 def _segment_path(path: Path, name: str) -> Path:
@@ -143,14 +149,9 @@ def _segment_path(path: Path, name: str) -> Path:
     found = find_sibling(path.parent, f"{name}.hea")
     if found is None:
         raise DataNotFoundError(f"{path}: the header of its segment {name} is not there; download it too")
+    if _parsed(found).segments:
+        raise DamagedError(f"{path}: segment {name} consists of segments itself; download it again")
     return found
-
-
-def _with_first_segment(path: Path, header: Header) -> Header:
-    first = read_header(_segment_path(path, header.segments[0][0]))
-    if first.segments:
-        raise DamagedError(f"{path}: segment {first.name} consists of segments itself; download it again")
-    return replace(header, signals=first.signals)
 
 
 def read_digital(path: str | Path) -> tuple[np.ndarray, Header]:
@@ -212,9 +213,9 @@ def to_millivolts(digital: np.ndarray, line: SignalLine) -> np.ndarray:
     invalid = INVALID_SAMPLE.get(line.format)
     if invalid is not None:
         values[digital == invalid] = np.nan
-    if (np.abs(values) > _MOST_MV).any():
+    if (np.abs(values) > MOST_MV).any():
         raise DamagedError(
-            f"lead {line.lead} holds more than {_MOST_MV:,.0f} mV; correct its gain or baseline"
+            f"lead {line.lead} holds more than {MOST_MV:,.0f} mV; correct its gain or baseline"
         )
     return values
 
@@ -370,7 +371,7 @@ def _read_cpsc2018(path: Path) -> Record:
             f"{path}: no header beside it, and no struct 'ECG' with data of 12 leads in it; only records of "
             "CPSC 2018 and of the Challenges are read from .mat files"
         )
-    if not np.isfinite(data).all() or np.abs(data).max() > _MOST_MV:
+    if not np.isfinite(data).all() or np.abs(data).max() > MOST_MV:
         raise DamagedError(f"{path}: samples that are no voltages of an ECG; leave the record out")
     age, sex = fields.get("age"), fields.get("sex")
     years = f"{float(age.flat[0]):g}" if isinstance(age, np.ndarray) and age.size == 1 else ""

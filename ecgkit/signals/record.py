@@ -13,7 +13,9 @@ from ecgkit.errors import FormatError
 
 __all__ = [
     "EXTRA_LEADS",
+    "MOST_MV",
     "OLDEST_AGE",
+    "SEXES",
     "STANDARD_LEADS",
     "CodingSystem",
     "Record",
@@ -31,6 +33,9 @@ STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4",
 # Leads that some data sets record beside the standard twelve: Frank leads, right-sided and posterior leads.
 EXTRA_LEADS = ("vx", "vy", "vz", "V3R", "V4R", "V5R", "V6R", "V7", "V8", "V9")
 
+# No ECG has a kilovolt: what is beyond is a wrong gain or a damaged file.
+MOST_MV = 1e6
+
 # The longest human life recorded is 122 years; PTB-XL writes 300 for every age above 89.
 OLDEST_AGE = 122
 
@@ -38,9 +43,10 @@ Sex = Literal["female", "male"]
 CodingSystem = Literal["SCP-ECG", "SNOMED CT", "AHA"]
 
 _SPELLING = {name.casefold(): name for name in (*STANDARD_LEADS, *EXTRA_LEADS)}
-_FIELD = re.compile(r"\s*([A-Za-z]+)\s*:\s*(.*?)\s*$")
-_AGE = re.compile(r"\s*\+?\d+(\.\d*)?\s*", re.ASCII)
-_SEX: dict[str, Sex] = {"f": "female", "female": "female", "m": "male", "male": "male"}
+_FIELD = re.compile(r"^\s*([A-Za-z]+)\s*:\s*(.*?)\s*$")
+_BRACKETED = re.compile(r"<([A-Za-z]+)>\s*:\s*([^<]*)")
+_AGE = re.compile(r"\s*\+?(\d+(?:[.,]\d*)?)\s*(?:y|yrs?|years?)?\s*", re.ASCII | re.IGNORECASE)
+SEXES: dict[str, Sex] = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,14 +136,15 @@ def standard_order(names: Sequence[str]) -> list[int]:
 def comment_fields(comments: Sequence[str]) -> dict[str, str]:
     """Comment lines of the form ``key: value`` as a dictionary with lower-case keys; the first one counts.
 
-    >>> comment_fields(["Age: 65", " Sex:Female", "no field"])
-    {'age': '65', 'sex': 'Female'}
+    Some sets put keys into brackets, and several into one line.
+
+    >>> comment_fields(["Age: 65", " Sex:Female", "no field", "<height>: 170 <weight>: 60"])
+    {'age': '65', 'sex': 'Female', 'height': '170', 'weight': '60'}
     """
     fields: dict[str, str] = {}
     for comment in comments:
-        match = _FIELD.match(comment)
-        if match:
-            fields.setdefault(match[1].casefold(), match[2])
+        for key, value in _BRACKETED.findall(comment) or _FIELD.findall(comment):
+            fields.setdefault(key.casefold(), value.strip())
     return fields
 
 
@@ -149,10 +156,13 @@ def age_from_text(text: str) -> float | None:
 
     >>> [age_from_text(text) for text in ("65", "0", "NaN", "-1", "300", "Unknown", "")]
     [65.0, 0.0, None, None, None, None, None]
+    >>> [age_from_text(text) for text in ("065Y", "65 years", "65,5")]
+    [65.0, 65.0, 65.5]
     """
-    if not _AGE.fullmatch(text):
+    match = _AGE.fullmatch(text)
+    if not match:
         return None
-    age = float(text)
+    age = float(match[1].replace(",", "."))
     return age if math.isfinite(age) and age <= OLDEST_AGE else None
 
 
@@ -162,7 +172,7 @@ def sex_from_text(text: str) -> Sex | None:
     >>> [sex_from_text(text) for text in ("Female", "F", "male", "M", "NaN")]
     ['female', 'female', 'male', 'male', None]
     """
-    return _SEX.get(text.strip().casefold())
+    return SEXES.get(text.strip().casefold())
 
 
 def codes_from_text(text: str) -> tuple[tuple[str, ...], CodingSystem | None]:

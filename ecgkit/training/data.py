@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ecgkit.evaluation.arrays import as_array
 
 if TYPE_CHECKING:
     from ecgkit.datasets.base import ECGDataset
@@ -98,9 +101,11 @@ class DeviceData:
                 )
             if values.is_floating_point() and not bool(values.isfinite().all()):
                 raise ValueError(f"{name} hold NaN or infinity: leave these records out, or correct them")
+        if self.lengths is not None and not _whole_between(self.lengths, 1, self.signals.shape[2]):
+            raise ValueError(f"lengths must be whole numbers from 1 to {self.signals.shape[2]} samples")
         if not self.labels.is_floating_point():
             raise ValueError(f"labels are {self.labels.dtype}; float is wanted: labels.float()")
-        if not isfinite(self.mv_per_unit) or self.mv_per_unit <= 0 or self.sampling_rate_hz <= 0:
+        if not all(_above_0(value) for value in (self.mv_per_unit, self.sampling_rate_hz)):
             raise ValueError(
                 f"mv_per_unit is {self.mv_per_unit} and sampling_rate_hz {self.sampling_rate_hz}; "
                 "both must be above 0"
@@ -137,7 +142,7 @@ class DeviceData:
             device: Where to put them.
 
         Raises:
-            ValueError: As `DeviceData`.
+            ValueError: As `DeviceData`, and if an array holds no real numbers or has masked entries.
 
         >>> from ecgkit import models
         >>> from ecgkit.training import TrainConfig, fit_scaler, train_classifier
@@ -150,19 +155,32 @@ class DeviceData:
         8
         """
 
-        def tensor(values: Any, dtype: torch.dtype) -> Tensor:
-            return torch.as_tensor(np.asarray(values)).to(device, dtype)
+        def tensor(values: Any, name: str) -> Tensor:
+            array = as_array(values, name)
+            if name == "lengths" and (array != np.floor(array)).any():  # nor NaN
+                raise ValueError("lengths must be whole numbers of samples")
+            short = name == "signals" and array.dtype.kind == "i" and array.dtype.itemsize == 2
+            kept = np.int64 if name == "lengths" else np.int16 if short else np.float32
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as infinite
+                return torch.from_numpy(np.require(array, kept, ["C", "W"])).to(device)
 
-        raw = np.asarray(signals)
-        kept = torch.int16 if raw.dtype == np.int16 else torch.float32
         return cls(
-            signals=tensor(raw, kept),
-            labels=tensor(labels, torch.float32),
-            lengths=None if lengths is None else tensor(lengths, torch.int64),
+            signals=tensor(signals, "signals"),
+            labels=tensor(labels, "labels"),
+            lengths=None if lengths is None else tensor(lengths, "lengths"),
             mv_per_unit=mv_per_unit,
             sampling_rate_hz=sampling_rate_hz,
-            metadata=None if metadata is None else tensor(metadata, torch.float32),
+            metadata=None if metadata is None else tensor(metadata, "metadata"),
         )
+
+
+def _above_0(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value) and value > 0
+
+
+def _whole_between(values: Tensor, low: int, high: int) -> bool:
+    whole = not values.is_floating_point() and not values.is_complex()
+    return whole and bool(((values >= low) & (values <= high)).all())
 
 
 def to_device(dataset: ECGDataset, device: torch.device | str, metadata: bool = False) -> DeviceData:
@@ -206,19 +224,21 @@ def fit_scaler(data: ECGDataset | DeviceData) -> Scaler:
     whole = not data.signals.dtype.is_floating_point if isinstance(data.signals, Tensor) else True
     number = int if whole else float  # whole numbers add up exactly, in any order of the records
     total, squares, count = number(0), number(0), 0
+    lowest, highest = np.inf, -np.inf
     for first in range(0, len(data), _CHUNK):
         part = data.signals[first : first + _CHUNK]
         block = part.cpu().numpy() if isinstance(part, Tensor) else np.asarray(part)
         values = block.reshape(-1).astype(np.float64)
         total += number(values.sum())
         squares += number(values @ values)
+        lowest, highest = min(lowest, values.min()), max(highest, values.max())
         if data.lengths is None:
             count += values.size
         else:
             count += block.shape[1] * int(data.lengths[first : first + _CHUNK].sum())
     mean = total / max(count, 1)
     variance = squares / max(count, 1) - mean * mean
-    if not variance > 0:
+    if not variance > 0 or lowest == highest:  # of equal numbers, rounding may leave a variance
         name = getattr(data, "name", "the data")
         raise ValueError(f"the signals of {name} do not vary: are they all zero?")
     return Scaler(mean * data.mv_per_unit, variance**0.5 * data.mv_per_unit)

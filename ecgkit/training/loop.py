@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from ecgkit.signals.windows import random_windows
 from ecgkit.training.checkpoint import Checkpoint, Stateful, data_digest, network_digest
 from ecgkit.training.data import DeviceData, Scaler
-from ecgkit.training.predict import window_samples
+from ecgkit.training.predict import outputs, window_samples
 
 __all__ = [
     "Learner",
@@ -105,11 +106,12 @@ class Learner:
         """What the network says of a random window of some records, float32, shape (B, K).
 
         Raises:
-            ValueError: If the network has another number of outputs than the data have labels.
+            ValueError: If the network has another number of outputs than the data have labels, or takes no
+                metadata where the data have some.
         """
         x, data = self.windows(rows), self.data
         with torch.autocast(data.device.type, torch.bfloat16, enabled=self.bf16):
-            logits: Tensor = self.model(x) if data.metadata is None else self.model(x, data.metadata[rows])
+            logits = outputs(self.model, x, None if data.metadata is None else data.metadata[rows])
         if logits.shape != (wanted := (len(rows), data.labels.shape[1])):
             raise ValueError(f"the network gives outputs {tuple(logits.shape)}; the labels are {wanted}")
         return logits.float()
@@ -155,7 +157,7 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 def batches(order: Tensor, size: int) -> list[Tensor]:
     """`order` in pieces of `size`. A last piece of one record is left out: batch normalisation needs two."""
-    pieces = list(order.split(size))
+    pieces = list(order.split(min(size, max(1, len(order)))))
     return pieces[:-1] if len(pieces) > 1 and len(pieces[-1]) == 1 else pieces
 
 
@@ -217,9 +219,13 @@ def run_epochs(
 
     Raises:
         FloatingPointError: If the loss is no longer finite, or explodes.
-        ValueError: If no sample was trained on.
+        ValueError: If no sample was trained on, the optimiser holds nothing of the network that can learn, or
+            `seed` is not a whole number of 0 or more.
         StoreError: If the checkpoint cannot be written or read.
     """
+    _require_learnable(learner)
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed is {seed!r}; a whole number from 0 is wanted")
     model, done, device = learner.model, learner.done, learner.data.device
     held: dict[str, Stateful] = {"model": model, "optimizer": learner.optimizer, "training": done}
     held |= {} if learner.schedule is None else {"schedule": learner.schedule}
@@ -229,7 +235,11 @@ def run_epochs(
         for name, part in held.items():
             part.load_state_dict(state[name])
         best = state["best"]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+    ):
         for epoch in range(len(done.curve) + 1, epochs + 1):
             if patience is not None and _waited(done) >= patience:
                 break
@@ -265,6 +275,19 @@ def run_epochs(
         model.load_state_dict(best)
 
 
+def _require_learnable(learner: Learner) -> None:
+    weights = {id(weight) for weight in learner.model.parameters()}
+    learning = [weight for group in learner.optimizer.param_groups for weight in group["params"]]
+    if not any(weight.requires_grad for weight in learning):
+        raise ValueError("no weight of the network can learn: set requires_grad_(True) where it should")
+    if any(id(weight) not in weights for weight in learning):
+        raise ValueError("the optimiser holds weights of another network, so that this one would not learn")
+    if any(weight.is_inference() for weight in learning):
+        raise ValueError(
+            "the network was made under torch.inference_mode, where none can learn: make it outside"
+        )
+
+
 def _waited(done: Training) -> int:
     """Looks at the validation records since the best one."""
     if not done.best_epoch:
@@ -297,7 +320,7 @@ def _kind(data: DeviceData) -> dict[str, Any]:
 
 
 def training_checkpoint(
-    path: Path | None,
+    path: str | Path | None,
     model: nn.Module,
     train: DeviceData,
     validation: DeviceData,
@@ -326,4 +349,4 @@ def training_checkpoint(
         "settings": repr(list(settings)),
         "seed": str(seed),
     }
-    return Checkpoint(path, identity)
+    return Checkpoint(Path(path), identity)

@@ -1,17 +1,19 @@
 """Predictions for whole records, from windows that overlap by half."""
 
+import inspect
 from collections.abc import Callable
+from numbers import Real
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecgkit.models.heads import evaluating
+from ecgkit.models.heads import check_sizes, evaluating
 from ecgkit.signals.windows import aggregate, evaluation_starts
 from ecgkit.training.data import DeviceData, Scaler
 
-__all__ = ["predict", "window_samples"]
+__all__ = ["outputs", "predict", "window_samples"]
 
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -27,10 +29,27 @@ def window_samples(window_s: float, data: DeviceData) -> int:
     Raises:
         ValueError: If `window_s` is not above 0.
     """
-    if not window_s > 0:
-        raise ValueError(f"window_s is {window_s}; it must be above 0")
+    if not isinstance(window_s, Real) or not window_s > 0:
+        raise ValueError(f"window_s is {window_s!r}; it must be a number above 0")
     samples = min(window_s * data.sampling_rate_hz, data.signals.shape[2])
     return max(1, round(samples))
+
+
+def outputs(model: nn.Module, x: Tensor, metadata: Tensor | None) -> Tensor:
+    """What a network says of windows, and of metadata beside them where there are some.
+
+    Raises:
+        ValueError: If there are metadata, and the network takes none.
+    """
+    if metadata is None:
+        return model(x)  # type: ignore[no-any-return]
+    try:
+        inspect.signature(model.forward).bind(x, metadata)
+    except TypeError as error:
+        raise ValueError(
+            f"{type(model).__name__} takes no metadata, and the data have some: leave them out"
+        ) from error
+    return model(x, metadata)  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
@@ -66,7 +85,8 @@ def predict(
         is left in the mode that it was in, training or evaluation.
 
     Raises:
-        ValueError: If `window_s` is not above 0, or `how` or `activation` is none of those.
+        ValueError: If `window_s` is not above 0, `batch_size` not a whole number of 1 or more, `how` or
+            `activation` none of those, or the network takes no metadata where the data have some.
 
     Source:
         PTB-XL benchmark (Strodthoff et al., 2021), Appendix I.
@@ -76,6 +96,7 @@ def predict(
             f"how is {how!r} and activation {activation!r}; choose 'max' or 'mean', and one of "
             f"{', '.join(_ACTIVATIONS)}"
         )
+    check_sizes(2**31, batch_size=batch_size)
     window = window_samples(window_s, data)
     starts = torch.tensor(evaluation_starts(data.signals.shape[2], window), device=data.device)
     columns = starts[:, None] + torch.arange(window, device=data.device)  # (W, window)
@@ -88,7 +109,7 @@ def predict(
             x = scaler(windows.reshape(batch * count, leads, window), data.mv_per_unit)
             known = None if data.metadata is None else data.metadata[rows].repeat_interleave(count, dim=0)
             with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
-                logits = model(x) if known is None else model(x, known)
+                logits = outputs(model, x, known)
             scores = _ACTIVATIONS[activation](logits.float()).reshape(batch, count, -1)  # (B, W, K)
             if data.lengths is not None:
                 scores = _without_padding(scores, starts, data.lengths[rows], window, how)

@@ -306,8 +306,7 @@ def fine_tune_in_phases(
         rates are from the authors' published code.
     """
     first, second = (
-        None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}-{phase}.pt")
-        for phase in ("frozen", "unfrozen")
+        None if checkpoint is None else Path(f"{checkpoint}-{phase}.pt") for phase in ("frozen", "unfrozen")
     )
     head_only = Classifier(FrozenBody(model.body), model.head)
     groups = [{"params": list(model.head.parameters()), "lr": config.max_lr}]

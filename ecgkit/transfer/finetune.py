@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ecgkit.evaluation.metrics import weighted_f1
-from ecgkit.models.heads import Classifier, evaluating
+from ecgkit.models.heads import Classifier, check_signals, check_sizes, evaluating
 from ecgkit.training.data import DeviceData, Scaler
 from ecgkit.training.loop import Learner, plain_epoch, require_alike, run_epochs
 from ecgkit.training.predict import predict
@@ -88,14 +88,30 @@ class FineTuning:
 
 
 def select(data: DeviceData, rows: np.ndarray, columns: Sequence[int]) -> DeviceData:
-    """Some records of a data set with some of its labels."""
+    """Some records of a data set with some of its labels.
+
+    Raises:
+        ValueError: If there is no such row or column.
+    """
+    labels, rows = data.labels, np.asarray(rows)
+    mask = rows.dtype == bool and rows.shape == (len(data),)
+    if not mask and not _are_indices(rows, len(data)):
+        raise ValueError(f"rows must be some of 0 to {len(data) - 1}, or one True or False for each record")
+    if not _are_indices(np.asarray(columns), labels.shape[1]):
+        raise ValueError(f"columns must be some of 0 to {labels.shape[1] - 1}, got {list(columns)}")
     index = torch.as_tensor(rows, device=data.device)
     return replace(
         data,
         signals=data.signals[index],
-        labels=data.labels[index][:, list(columns)],
+        labels=labels[index][:, list(columns)],
         lengths=None if data.lengths is None else data.lengths[index],
+        metadata=None if data.metadata is None else data.metadata[index],
     )
+
+
+def _are_indices(values: np.ndarray, size: int) -> bool:
+    whole = values.ndim == 1 and values.dtype.kind in "iu"
+    return whole and len(values) > 0 and -size <= int(values.min()) <= int(values.max()) < size
 
 
 def new_head(model: Classifier, classes: int, seed: int) -> Classifier:
@@ -107,19 +123,20 @@ def new_head(model: Classifier, classes: int, seed: int) -> Classifier:
         seed: Of the new weights.
 
     Raises:
-        ValueError: If the head does not end in a linear layer.
+        ValueError: If the head does not end in a linear layer, or `classes` is no number of outputs.
 
     >>> from ecgkit import models
     >>> new_head(models.create("resnet18", 12, 5, width=4), classes=3, seed=0).head[-1].out_features
     3
     """
+    check_sizes(classes=classes)
     copy = deepcopy(model)
     head = _linear_head(copy)
     last = head[-1]
     assert isinstance(last, nn.Linear)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head[-1] = nn.Linear(last.in_features, classes).to(last.weight.device)
+        head[-1] = nn.Linear(last.in_features, classes).to(last.weight)
     return copy
 
 
@@ -147,14 +164,16 @@ def source_outputs(
         shape (n, D); both float32.
 
     Raises:
-        ValueError: If the head does not end in a linear layer.
+        ValueError: If the head does not end in a linear layer, or the network does not take the signals.
     """
     head = _linear_head(model)
     probabilities, features = [], []
     with evaluating(model):
         for first in range(0, len(data), _BLOCK):
             with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
-                x = model.body(scaler(data.signals[first : first + _BLOCK], data.mv_per_unit))
+                x = scaler(data.signals[first : first + _BLOCK], data.mv_per_unit)
+                check_signals(model.body, x)
+                x = model.body(x)
                 x = head[:-1](x)  # (B, D)
                 probabilities.append(head[-1](x).float().sigmoid().cpu())
             features.append(x.float().cpu())
@@ -200,7 +219,7 @@ def fine_tune(
 
     Raises:
         FloatingPointError: If the loss is no longer finite, or explodes.
-        ValueError: If the parts or the network do not fit each other.
+        ValueError: If the parts or the network do not fit each other, or labels to judge by are not 0 or 1.
 
     Source:
         MELEP (Nguyen et al., 2024), section 3.1.
@@ -218,10 +237,7 @@ def fine_tune(
             for name, part in parts.items()
         }
         predictions.append(scores["test"])
-        return {
-            name: weighted_f1(part.labels.cpu().numpy().astype(int), scores[name])
-            for name, part in parts.items()
-        }
+        return {name: weighted_f1(part.labels.cpu().numpy(), scores[name]) for name, part in parts.items()}
 
     run_epochs(
         learner,

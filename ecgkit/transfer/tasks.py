@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +79,8 @@ def sample_task(
     if columns.ndim != 1 or not np.isin(columns, np.arange(labels.shape[1])).all():
         raise ValueError(f"columns {columns.tolist()} must be some of the {labels.shape[1]} of labels")
     columns = columns.astype(np.intp)
-    if not (0 <= validation_share < 1 and records >= 1 and 1 <= n_labels[0] <= n_labels[1]):
+    whole = all(isinstance(number, Integral) for number in (records, *n_labels))
+    if not (whole and 0 <= validation_share < 1 and records >= 1 and 1 <= n_labels[0] <= n_labels[1]):
         raise ValueError(
             f"records {records}, n_labels {n_labels} or validation_share {validation_share} is out of range"
         )

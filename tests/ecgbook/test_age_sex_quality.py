@@ -59,7 +59,7 @@ def test_squared_error_finds_the_mean_of_a_signal() -> None:
 
 
 def test_settings_that_cannot_be_are_errors() -> None:
-    with pytest.raises(ValueError, match="choose one of bce, mse"):
+    with pytest.raises(ValueError, match="one of 'bce', 'mse' is wanted"):
         TrainConfig(loss="mae")
     with pytest.raises(ValueError, match="patience"):
         TrainConfig(loss="mse", patience=3)

@@ -455,7 +455,7 @@ def test_train_stopped_and_resumed_gives_the_same(sixty: Path, monkeypatch: pyte
         (["--dataset", "ptbxl", "--max-lr", "nan"], 2, "max_lr"),
         (["--dataset", "ptbxl", "--window", "-1"], 2, "window_s"),
         (["--dataset", "ptbxl", "--device", "quantum"], 2, "no device 'quantum'"),
-        (["--dataset", "georgia"], 1, "error: georgia is not in"),
+        (["--dataset", "georgia", "--task", "all"], 1, "error: georgia is not in"),
         (["--dataset", "ptbxl", "--epochs", "1", "--max-lr", "1e30"], 1, "error: the training loss"),
     ],
 )

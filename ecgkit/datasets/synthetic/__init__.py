@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ecgkit.datasets.synthetic.layouts import write_challenge, write_ptbxl, write_sph
 from ecgkit.datasets.synthetic.records import LAYOUTS
 from ecgkit.errors import EcgkitError, StoreError
@@ -31,7 +33,7 @@ def make_synthetic(
     dataset: str = "ptbxl",
     n: int = 600,
     seed: int = 0,
-    sampling_rates_hz: Sequence[int] = (100,),
+    sampling_rates_hz: int | Sequence[int] = (100,),
     noise_share: float = 0.15,
     wrong_label_share: float = 0.03,
 ) -> Path:
@@ -65,17 +67,18 @@ def make_synthetic(
     >>> sorted(path.name for path in root.iterdir())
     ['ptbxl_database.csv', 'records100', 'scp_statements.csv', 'synthetic.json', 'truth.csv']
     """
-    given, out, rates = Path(out), Path(out).absolute(), tuple(int(rate) for rate in sampling_rates_hz)
+    given, out, rates = Path(out), Path(out).absolute(), tuple(np.atleast_1d(sampling_rates_hz).tolist())
     if dataset not in LAYOUTS:
         raise ValueError(f"no synthetic layout {dataset!r}; there are {', '.join(LAYOUTS)}")
-    if n < 1 or int(n) != n or not rates or not set(rates) <= {100, 500}:
+    if n < 1 or n % 1 != 0 or not rates or not set(rates) <= {100, 500}:
         raise ValueError(
             f"n must be at least 1 and rates 100 or 500 Hz, not n={n}, sampling_rates_hz={rates}"
         )
-    if seed < 0 or int(seed) != seed:
+    if seed < 0 or seed % 1 != 0:
         raise ValueError(f"seed must be a whole number from 0, not {seed}")
     if not (0 <= noise_share <= 1 and 0 <= wrong_label_share <= 1):
         raise ValueError(f"shares must lie in [0, 1], not {noise_share} and {wrong_label_share}")
+    rates = tuple(map(int, rates))
     made_from = {
         "generator_version": GENERATOR_VERSION, "dataset": dataset, "n": n, "seed": seed,
         "sampling_rates_hz": list(rates), "noise_share": noise_share, "wrong_label_share": wrong_label_share,
@@ -117,9 +120,9 @@ def _seal(marker: Mapping[str, Any]) -> str:
 
 def _marker(folder: Path) -> dict[str, Any]:
     """What the folder's marker says; empty when there is none that can be read."""
-    if not (folder / _MARKER).is_file():
-        return {}
     try:
+        if not (folder / _MARKER).is_file():
+            return {}
         marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
@@ -127,9 +130,12 @@ def _marker(folder: Path) -> dict[str, Any]:
 
 
 def _is_made_from(folder: Path, made_from: Mapping[str, Any]) -> bool:
-    """Whether the folder was made by this generator from these arguments."""
+    """Whether the folder was made by this generator from these arguments, and all its files are there."""
     marker = _marker(folder)
-    return bool(marker) and all(marker.get(name) == value for name, value in made_from.items())
+    if not marker or any(marker.get(name) != value for name, value in made_from.items()):
+        return False
+    files = marker.get("files")
+    return not isinstance(files, dict) or files.keys() <= _files(folder)
 
 
 def _files(folder: Path) -> set[str]:

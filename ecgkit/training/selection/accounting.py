@@ -1,6 +1,7 @@
 """What training on less data costs: samples, effective epochs, and epochs of equal computation."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 __all__ = ["Accounting", "compute_equivalent_epochs", "effective_epochs", "srd_effective_epochs"]
 
@@ -77,8 +78,11 @@ def srd_effective_epochs(gamma: float, epochs: int = 100) -> float:
     >>> [round(srd_effective_epochs(gamma), 1) for gamma in (0.95, 0.98, 0.99)]
     [20.9, 44.2, 64.0]
     """
-    if not 0 < gamma <= 1 or not epochs >= 1:
-        raise ValueError(f"gamma is {gamma} and epochs {epochs}; choose gamma in (0, 1] and at least 1 epoch")
+    if not isinstance(gamma, Real) or not 0 < gamma <= 1 or not isinstance(epochs, Integral) or epochs < 1:
+        raise ValueError(
+            f"gamma is {gamma!r} and epochs {epochs!r}; choose gamma in (0, 1] and a whole number of epochs, "
+            "at least 1 epoch"
+        )
     if gamma == 1:
         return float(epochs)
     return (1 - gamma ** (epochs - 1)) / (1 - gamma) + 1

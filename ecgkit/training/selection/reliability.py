@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ecgkit.evaluation.arrays import as_array, to_numpy
+
 __all__ = [
     "SUSPECT",
     "Cartography",
@@ -177,7 +179,7 @@ class Cartography(NamedTuple):
 
 def _checked(logits: ArrayLike, truth: ArrayLike) -> tuple[Tensor, Tensor]:
     """Logits, float64, shape (E, N, K), and labels, shape (N, K)."""
-    z, y = np.asarray(logits, np.float64), np.asarray(truth)
+    z, y = as_array(logits, "logits").astype(np.float64, copy=False), to_numpy(truth, "truth")
     if z.ndim != 3 or 0 in z.shape or y.shape != z.shape[1:2] or y.dtype.kind not in "iu":
         raise ValueError(
             f"logits have shape {z.shape} and truth {y.shape}, {y.dtype}; (epochs, samples, classes) and "

@@ -6,6 +6,8 @@ map, and the scores that the literature uses to find bad records. A high score s
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +37,13 @@ def scale(cam: Tensor) -> Tensor:
     ERTS says that a map is "normalised to [0, 1]" and not how. Division by the maximum keeps 0 where there is
     no evidence; a flat map becomes 1 everywhere.
 
+    Raises:
+        ValueError: If `cam` is no tensor of real numbers, or has no position.
+
     >>> scale(torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]])).tolist()
     [[0.5, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
+    _check_maps(cam)
     highest = cam.amax(dim=-1, keepdim=True)
     return cam / torch.where(highest > 0, highest, torch.ones_like(highest))
 
@@ -68,10 +74,10 @@ def focus_score(cam: Tensor, q: float = 0.9) -> Tensor:
     >>> focus_score(torch.tensor([[0.5, 0.5], [0.0, 0.0]])).tolist()
     [0.5, 0.0]
     """
-    if cam.ndim != 2 or cam.shape[1] == 0:
+    _check_maps(cam)
+    if cam.ndim != 2:
         raise ValueError(f"cam has the shape {tuple(cam.shape)}; (B, T) is wanted")
-    if not 0 < q < 1:
-        raise ValueError(f"q is {q}; choose a quantile between 0 and 1")
+    _check_quantile(q)
     if len(cam) == 0:
         return cam.new_zeros(0)
     if not bool(((cam >= 0) & (cam <= 1)).all()):
@@ -80,6 +86,19 @@ def focus_score(cam: Tensor, q: float = 0.9) -> Tensor:
         raise ValueError("cam has values outside [0, 1]; scale the maps first")
     salient = cam >= _quantile(cam, q)
     return (cam * salient).sum(dim=1) / salient.sum(dim=1)
+
+
+def _check_maps(cam: Any) -> None:
+    if not isinstance(cam, Tensor) or cam.is_complex() or cam.ndim == 0 or cam.shape[-1] == 0:
+        what = tuple(cam.shape) if isinstance(cam, Tensor) else type(cam).__name__
+        raise ValueError(
+            f"cam is {what}; maps of one position or more, in a tensor of real numbers, are wanted"
+        )
+
+
+def _check_quantile(q: float) -> None:
+    if not isinstance(q, Real) or not 0 < q < 1:
+        raise ValueError(f"q is {q!r}; choose a quantile between 0 and 1")
 
 
 def _quantile(cam: Tensor, q: float) -> Tensor:
@@ -202,12 +221,11 @@ class SampleScore:
     q: float = 0.9
 
     def __post_init__(self) -> None:
-        if self.by not in SAMPLE_SCORES:
+        if not isinstance(self.by, str) or self.by not in SAMPLE_SCORES:
             raise ValueError(
                 f"no score {self.by!r} to trust a sample by; there are {', '.join(SAMPLE_SCORES)}"
             )
-        if not 0 < self.q < 1:
-            raise ValueError(f"q is {self.q}; choose a quantile between 0 and 1")
+        _check_quantile(self.q)
 
     @property
     def draws_maps(self) -> bool:
