@@ -123,11 +123,12 @@ def run(
 
     folder = results_folder(results, to_write=True)
     params = _params(param or []) | ({} if epochs is None else {"epochs": epochs})
-    require_writable(folder, check_experiment(experiment))
+    check_experiment(experiment)
     fields: dict[str, Any] = {"experiment": experiment, "dataset": dataset, "task": task, "model": model}
     fields |= {"method": method, "protocol": protocol, "seed": seed, "sampling_rate_hz": sampling_rate_hz}
     fields["dataset_version"] = datasets.load(dataset, data_root, task, sampling_rate_hz).version
     one = Run.from_dict({**fields, "params": params})
+    require_writable(folder, experiment)
     with lock(folder, one) as held, tqdm(unit="epoch", disable=None) as bar:
         if not held:
             raise EcgkitError("this run is under way in another process")
@@ -171,7 +172,10 @@ def sweep(
         _list_runs(planned, to_do, folder)
         return
     from ecgbook.experiments.execute import execute
+    from ecgkit.training import choose_device
 
+    if scheduler is None:
+        choose_device(device)  # a device that is not there is no failure of the runs
     if scheduler is None and threads is None:
         threads = max(1, (os.cpu_count() or 1) // workers)
     before = signal.signal(signal.SIGTERM, _as_ctrl_c)

@@ -6,6 +6,7 @@ wrong usage, 130 after Ctrl-C. Tables go to stdout, everything else to stderr.
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -327,7 +328,8 @@ def check(
 
 def _row(folder: Path, path: Path, reason: str) -> tuple[str, str]:
     """File and fault; where the reason names a file of the record, that is the one."""
-    name, text = path.relative_to(folder).as_posix(), reason.replace(f"{folder}{os.sep}", "")
+    name = path.relative_to(folder).as_posix()
+    text = re.sub(rf"(?<!\S){re.escape(str(folder))}{re.escape(os.sep)}", "", reason)
     named, colon, rest = text.partition(": ")
     return (named, rest) if colon and named.startswith(name) else (name, text)
 

@@ -43,7 +43,9 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[like.device] if like.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = (create or models.create)(name, leads=like.signals.shape[1], classes=like.labels.shape[1], **options)
+        model = (create or models.create)(
+            name, leads=like.signals.shape[1], classes=like.labels.shape[1], **options
+        )
     return model.to(like.device)
 
 

@@ -80,7 +80,7 @@ def _yaml(content: bytes) -> Any:
     except yaml.reader.ReaderError as error:
         raise ValueError(f"not a text in UTF-8: {error}") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"not valid YAML: {error}") from error
+        raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def _check_size(value: Any) -> None:

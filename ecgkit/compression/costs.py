@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from ecgkit.evaluation.arrays import as_array
 from ecgkit.models.heads import check_sizes, evaluating
 
 if TYPE_CHECKING:
@@ -327,7 +328,7 @@ def pareto_front(cost: ArrayLike, quality: ArrayLike) -> np.ndarray:
     >>> pareto_front([1, 2, 3, 3], [0.8, 0.7, 0.9, 0.9]).tolist()
     [True, False, True, True]
     """
-    c, q = np.asarray(cost, float), np.asarray(quality, float)
+    c, q = as_array(cost, "cost").astype(float), as_array(quality, "quality").astype(float)
     if c.ndim != 1 or c.shape != q.shape:
         raise ValueError(f"cost has the shape {c.shape} and quality {q.shape}; both must be (N,)")
     if np.isnan(c).any() or np.isnan(q).any():

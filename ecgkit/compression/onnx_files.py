@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ecgkit.errors import DataNotFoundError, StoreError
+from ecgkit.evaluation.arrays import as_array
 from ecgkit.files import atomic_write
 from ecgkit.models.heads import check_sizes
 
@@ -160,15 +161,12 @@ def _feed(
 
 
 def _float32(values: ArrayLike | Tensor, name: str) -> np.ndarray:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().float()
-    try:
-        array = np.asarray(values, np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} are no array of numbers: {error}") from error
-    if array.ndim == 0:
-        raise ValueError(f"{name} are one number; an array is wanted")
-    return array
+    array = as_array(values, name)
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32, copy=False)
+    if (np.isinf(single) & np.isfinite(array)).any():
+        raise ValueError(f"{name} hold numbers that are too large for float32")
+    return single
 
 
 def quantise_dynamic(path: str | Path, out: str | Path) -> Path:
@@ -242,6 +240,7 @@ def _ready(path: str | Path, out: str | Path) -> Iterator[tuple[str, str]]:
     """
     _needed("onnx")
     prepare = _needed("onnxruntime.quantization.shape_inference").quant_pre_process
+    onnx_session(path)  # a damaged file is refused here: onnxruntime's tools print a traceback of their own
     with tempfile.TemporaryDirectory() as folder:
         ready, made = Path(folder, "ready.onnx"), Path(folder, "made.onnx")
         with _readable(path):

@@ -3,6 +3,7 @@
 import gzip
 from copy import deepcopy
 from io import BytesIO
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +31,8 @@ def pruned(model: nn.Module, share: float) -> nn.Module:
     >>> sparsity(pruned(nn.Sequential(nn.Conv1d(4, 8, 5)), 0.75))
     0.75
     """
-    if not 0 <= share < 1:
-        raise ValueError(f"share is {share}; choose a number in [0, 1)")
+    if not isinstance(share, Real) or not 0 <= share < 1:
+        raise ValueError(f"share is {share!r}; choose a number in [0, 1)")
     model = deepcopy(model)
     weights = [(layer, "weight") for layer in _convolutions(model)]
     prune.global_unstructured(weights, pruning_method=prune.L1Unstructured, amount=float(share))
@@ -113,8 +114,8 @@ def soft_labels(labels: Tensor, teacher: Tensor, weight: float = 0.5) -> Tensor:
         raise ValueError(f"labels {tuple(labels.shape)} and teacher {tuple(teacher.shape)} differ in shape")
     if labels.device != teacher.device:
         raise ValueError(f"labels are on {labels.device} and the teacher's on {teacher.device}; move one")
-    if not 0 <= weight <= 1:
-        raise ValueError(f"weight is {weight}; choose a number in [0, 1]")
+    if not isinstance(weight, Real) or not 0 <= weight <= 1:
+        raise ValueError(f"weight is {weight!r}; choose a number in [0, 1]")
     for name, values in (("labels", labels), ("teacher", teacher)):
         if not bool(((values >= 0) & (values <= 1)).all()):
             raise ValueError(f"{name} has values outside [0, 1]; probabilities are wanted, and not logits")

@@ -125,7 +125,7 @@ def check_sums(folder: Path, sums: Sequence[Entry]) -> Iterator[tuple[Path, str 
     """
     try:
         had = set(json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         had = set()
     for entry in sums:
         path = folder / entry.local

@@ -144,10 +144,10 @@ def _code(source: DataSource) -> str:
 def _valid(folder: Path, state: str) -> dict[str, Any] | None:
     """The store's description, or None where it is missing, outdated or damaged."""
     try:
-        info: dict[str, Any] = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        info = _description(folder)
         if info["schema"] != SCHEMA or info["source"] != state:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     if fault := _fault(folder, info):
         _LOG.warning("%s is damaged; the data set is converted again", fault)
@@ -155,11 +155,20 @@ def _valid(folder: Path, state: str) -> dict[str, Any] | None:
     return info
 
 
+def _description(folder: Path) -> dict[str, Any]:
+    """What ``store.json`` says; OSError where it is no file (a pipe would be waited for)."""
+    path = folder / "store.json"
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return info
+
+
 def _fault(folder: Path, info: dict[str, Any] | None, whole: bool = False) -> Path | None:
     """The first file of a store that is not as it was written, None where all are."""
     path = folder / "store.json"
     try:
-        info = info or json.loads(path.read_text(encoding="utf-8"))
+        info = info or _description(folder)
         if info["seal"] != _seal(info):
             return path
         for name, written in info["files"].items():
@@ -171,7 +180,7 @@ def _fault(folder: Path, info: dict[str, Any] | None, whole: bool = False) -> Pa
                 "beginning" if short else "sha256"
             ]:
                 return path
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return path
     return None
 

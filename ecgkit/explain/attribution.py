@@ -6,6 +6,7 @@ made of few kinds of layers, and each hands the relevance of its output down to 
 
 from collections.abc import Callable
 from copy import deepcopy
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -102,8 +103,8 @@ def lrp(model: nn.Module, x: Tensor, target: int | Tensor | None = None, epsilon
     >>> lrp(network, torch.tensor([[[3.0, 1.0, 0.0]]]), 0, epsilon=0.0)
     tensor([[[3., 2., -0.]]])
     """
-    if not 0 <= epsilon < float("inf"):
-        raise ValueError(f"epsilon is {epsilon}; it must be a number of at least 0")
+    if not isinstance(epsilon, Real) or not 0 <= epsilon < float("inf"):
+        raise ValueError(f"epsilon is {epsilon!r}; it must be a number of at least 0")
     x = explainable(model, x)
     with torch.inference_mode(False):
         low = x.dtype in (torch.float16, torch.bfloat16)

@@ -31,7 +31,7 @@ def choose_device(name: str = "auto") -> torch.device:
     device(type='cpu')
     """
     there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
-    if name == "auto":
+    if (name := str(name)) == "auto":
         name = next(kind for kind, count in there.items() if count)
     kind, _, number = name.partition(":")
     if not there.get(kind) or not (number == "" or (number.isdecimal() and int(number) < there[kind])):
@@ -175,7 +175,7 @@ class DeviceData:
 
 
 def _above_0(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value) and value > 0
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value) and float(value) > 0
 
 
 def _whole_between(values: Tensor, low: int, high: int) -> bool:

@@ -42,14 +42,14 @@ def outputs(model: nn.Module, x: Tensor, metadata: Tensor | None) -> Tensor:
         ValueError: If there are metadata, and the network takes none.
     """
     if metadata is None:
-        return model(x)  # type: ignore[no-any-return]
+        return model(x)
     try:
         inspect.signature(model.forward).bind(x, metadata)
     except TypeError as error:
         raise ValueError(
             f"{type(model).__name__} takes no metadata, and the data have some: leave them out"
         ) from error
-    return model(x, metadata)  # type: ignore[no-any-return]
+    return model(x, metadata)
 
 
 @torch.no_grad()

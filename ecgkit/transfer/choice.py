@@ -39,7 +39,7 @@ def correlation(x: Any, y: Any) -> Correlation:
 
     Returns:
         NaN everywhere where x or y is constant; interval and p-value NaN for fewer than 4 pairs, and where
-        |r| is 1, which leaves no spread to tell them from.
+        ``|r|`` is 1, which leaves no spread to tell them from.
 
     Raises:
         ValueError: If the shapes differ, there are fewer than 3 pairs, or a value is not finite.

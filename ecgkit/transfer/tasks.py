@@ -123,6 +123,8 @@ def sample_tasks(
     >>> [len(tasks[0].train), len(tasks[0].validation), len(tasks[0].test)]
     [56, 14, 30]
     """
+    if not isinstance(count, Integral) or count < 1 or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"count is {count!r} and seed {seed!r}; whole numbers from 1 and from 0 are wanted")
     labels = check_labels(labels, name="labels")  # once, not for each task
     patients = group_numbers(patients, len(labels), "patients")
     return [

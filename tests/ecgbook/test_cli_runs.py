@@ -75,6 +75,8 @@ def test_a_folder_without_records_and_a_page_that_is_missing_are_errors(
         (["sweep", "deep.json"], "deep.json: nested too deeply"),
         (["sweep", "deep.json", "--minutes", "1"], "deep.json: nested too deeply"),
         (["sweep", "one.json", "--minutes", "nan"], "must be above 0"),
+        (["sweep", "one.json", "--device", "tpu"], "no device 'tpu'"),
+        (["sweep", "bad.yaml"], "not valid YAML"),
         (["run", "--param", "lr=NaN"], "not made of finite numbers"),
         (["run", "--experiment", "check"], "choose another"),
         (["run", "--seed", "-1"], "seed is -1; a whole number from 0"),
@@ -89,6 +91,7 @@ def test_odd_input_ends_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("deep.json").write_text("[" * 10**5)
+    Path("bad.yaml").write_text("a: [\n")
     sheet = {"experiment": "x", "grid": {k: v for k, v in make_run().to_dict().items() if k != "params"}}
     sheet["grid"].pop("experiment")
     Path("one.json").write_text(json.dumps(sheet))

@@ -3,6 +3,7 @@
 import re
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -180,9 +181,11 @@ def test_the_same_record_counts_once(tmp_path: Path) -> None:
     header = (root / "E00002.hea").read_text().replace("E00002.mat", "E00001.mat")
     (root / "E00002.hea").write_text(header)
     assert "E00002.hea: its signals (E00001.mat) are those of E00001.hea" in left_out(tmp_path)
-    write(root / "g1", "E00001", "#Dx: 426783006\n")
-    with pytest.raises(DamagedError, match=r"two different records of one name; remove one"):
-        datasets.load("georgia", tmp_path)
+    for comments in ("#Dx: 426783006\n", "#Dx: 164889003\n"):  # of another length, and of the same
+        for folder in (root, root / "g1"):
+            write(folder, "E00001", comments if folder == root else "#Dx: 164890007\n")
+        with pytest.raises(DamagedError, match=r"two different records of one name; remove one"):
+            datasets.load("georgia", tmp_path)
 
 
 def test_records_behind_links_are_loaded(tmp_path: Path) -> None:
@@ -202,6 +205,14 @@ def test_signals_without_a_header_are_told(tmp_path: Path) -> None:
     (tmp_path / "georgia" / "E00001.hea").unlink()
     (tmp_path / "georgia" / "._E00002.hea").write_bytes(b"\0\5\x16\7")  # macOS
     assert "1 of 2 records" in left_out(tmp_path) and "E00001.mat: its header" in left_out(tmp_path)
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower])
+def test_a_folder_whose_names_all_changed_their_case(tmp_path: Path, change: Callable[[str], str]) -> None:
+    write(tmp_path / "georgia", "E00001")
+    for path in list((tmp_path / "georgia").iterdir()):
+        path.rename(path.with_name(change(path.name)))
+    assert datasets.load("georgia", tmp_path).meta["record_id"].tolist() == ["E00001"]
 
 
 def test_units_endings_and_cases(tmp_path: Path) -> None:
@@ -266,6 +277,10 @@ def test_what_can_be_wrong_with_the_organisers_layout(tmp_path: Path) -> None:
     expected = r"2 of 3 records are left out: 1 are not on this disk; A0002\.mat: .*12 leads"
     with pytest.warns(UserWarning, match=expected):
         assert len(datasets.load("cpsc2018", tmp_path)) == 1
+    scipy.io.savemat(root / "A0003.mat", {"val": np.zeros((12, 9), np.int16)})
+    (root / "A0001.mat").rename(root / "a0001.MAT")
+    with pytest.warns(UserWarning, match=r"2 of 3 .*A0003\.mat: the header A0003\.hea is not there"):
+        assert datasets.load("cpsc2018", tmp_path).meta["record_id"].tolist() == ["A0001"]
     (root / "REFERENCE.csv").unlink()
     with pytest.raises(DataNotFoundError, match=r"no REFERENCE\.csv with their labels"):
         datasets.load("cpsc2018", tmp_path)

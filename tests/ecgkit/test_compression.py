@@ -262,8 +262,13 @@ def test_onnx_of_any_precision_and_what_cannot_be_read_or_written(exported, tmp_
     ):
         with pytest.raises(ValueError, match="is wanted"):
             compression.onnx_logits(session, signals, known)
-    with pytest.raises(ValueError, match="no array of numbers"):
-        compression.onnx_logits(session, "signals")
+    for wrong, why in (
+        ("signals", "an array"),
+        (x.numpy() + 1j, "real numbers"),
+        (x.double() * 1e300, "large"),
+    ):
+        with pytest.raises(ValueError, match=f"signals.*{why}"):
+            compression.onnx_logits(session, wrong)
     frozen = network().train()
     frozen.head.eval()
     (tmp_path / "file").write_text("no folder")

@@ -196,6 +196,8 @@ CASES: dict[str, tuple[str, str, Callable[[Path], object], bool]] = {
     ),
     "PTB-XL at another rate": ("ptbxl", "*_lr.hea", reword(" 12 100 ", " 12 250 "), False),
     "PTB-XL, no samples": ("ptbxl", "*_lr.dat", Path.unlink, False),
+    "synthetic data of no version": ("ptbxl", "synthetic.json", lambda file: file.write_text("[]"), False),
+    "no truth to the records": ("ptbxl", "truth.csv", lambda file: file.write_text("mine"), False),
     "PTB-XL, cut": ("ptbxl", "*_lr.dat", shorten, False),
     "SPH, cut": ("sph", "*.h5", shorten, False),
     "SPH, another kind": ("sph", "*.h5", lambda file: file.write_text("no HDF5"), False),

@@ -129,6 +129,7 @@ def test_a_fine_tuning_that_diverges_is_an_error_and_no_f1_of_zero() -> None:
         (toy(1), toy(9), "1 training record"),
         (replace(toy(), labels=toy().labels * 2), toy(9), r"outside \[0, 1\]"),
         (toy(), replace(toy(9), labels=toy(9).labels[:, :1]), "2 labels, the others 1"),
+        (toy(), replace(toy(9), labels=toy(9).labels * 0.7), "only 0 and 1"),
         (select(toy(), np.arange(9), (0,)), select(toy(), np.arange(9), (0,)), r"outputs \(9, 2\)"),
     ],
 )
@@ -160,6 +161,11 @@ def test_select_takes_rows_and_columns() -> None:
     part = select(data, np.array([5, 2]), (1,))
     assert torch.equal(part.signals, data.signals[[5, 2]])
     assert torch.equal(part.labels, data.labels[[5, 2]][:, [1]])
+    known = torch.rand(len(data), 3)
+    assert torch.equal(select(replace(data, metadata=known), [5, 2], (1,)).metadata, known[[5, 2]])
+    for rows, columns, message in (([99], [0], "rows"), ([0.5], [0], "rows"), ([0], [7], "columns")):
+        with pytest.raises(ValueError, match=f"{message} must be some of 0 to"):
+            select(data, np.array(rows), columns)
 
 
 def test_correlations_are_those_of_scipy_and_of_residuals() -> None:

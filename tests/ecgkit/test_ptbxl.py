@@ -264,6 +264,13 @@ def test_half_a_record_and_other_peoples_files(folder: Path) -> None:
         assert datasets.load("ptbxl", folder).meta["record_id"].tolist() == [1, 5]
 
 
+def test_names_in_capital_letters(folder: Path) -> None:
+    before = datasets.load("ptbxl", folder)
+    for path in list((folder / "records100").rglob("*.*")):
+        path.rename(path.with_name(path.name.upper()))
+    assert datasets.load("ptbxl", folder).fingerprint == before.fingerprint
+
+
 def test_records_behind_links_are_found(folder: Path, tmp_path: Path) -> None:
     before = datasets.load("ptbxl", folder)
     (folder / "records100").rename(tmp_path / "elsewhere")

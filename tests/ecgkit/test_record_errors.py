@@ -437,6 +437,28 @@ def test_h5_with_something_else(tmp_path):
         read_digital(write_h5(tmp_path))
 
 
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_h5_of_which_a_part_was_never_written(tmp_path, compression):
+    """HDF5 itself gives zeros for it."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        signal = file.create_dataset("ecg", (12, 5000), "f2", chunks=(12, 1000), compression=compression)
+        signal[:, :1000] = np.random.default_rng(0).normal(size=(12, 1000))
+    fails(tmp_path / "a.h5", DamagedError, "cannot be")
+
+
+def test_h5_of_a_kilovolt_and_more(tmp_path):
+    fails(write_h5(tmp_path, data=np.full((12, SAMPLES), 1e300)), DamagedError, "mV")
+
+
+@pytest.mark.parametrize("names", ["ab", "ba", "cb"])
+def test_segments_that_consist_of_segments(tmp_path, digital, names):
+    write_mat(tmp_path, digital).rename(tmp_path / "b.hea")
+    for name, parts in (("a", names), ("c", "ab")):
+        lines = [f"{part} {SAMPLES}" for part in parts]
+        (tmp_path / f"{name}.hea").write_text("\n".join([f"{name}/2 12 500 {2 * SAMPLES}", *lines]))
+    fails(tmp_path / "a.hea", DamagedError, "consists of segments")
+
+
 def test_h5_never_reads_other_files(tmp_path):
     (tmp_path / "secret").write_bytes(bytes(range(240)) * 10)
     other = write_h5(tmp_path)
@@ -470,6 +492,8 @@ COLUMNS = "ECG_ID,AHA_Code,Patient_ID,Age,Sex,N,Date"
         .encode(),
         f"{COLUMNS}\n{ROW}\n".encode("utf-16"),
         f"{COLUMNS}\n{ROW.replace('a,', 'a.h5,')}\n".encode(),
+        f"\n{COLUMNS}\n{ROW}\n".replace(",", "\t").encode(),
+        f"{COLUMNS}\n{ROW.replace('50,', ' 50.0 ,')}\n,,,,,,\n".encode(),
     ],
 )
 def test_tables_of_sph_as_programs_write_them(tmp_path, table):
@@ -482,8 +506,9 @@ def test_tables_of_sph_as_programs_write_them(tmp_path, table):
     ("table", "kind", "words"),
     [
         ("id,label\n1,2\n", TableError, "ECG_ID"),
-        (f"{COLUMNS}\na,1", TableError, "length N"),
-        (f"{COLUMNS}\n{ROW.replace('50,', '²,')}", TableError, "length N"),
+        (f"{COLUMNS}\na,1", TableError, "column N"),
+        (f"{COLUMNS}\n{ROW.replace('50,', '²,')}", TableError, "column N"),
+        (f"{COLUMNS}\n{ROW.replace('55,', '55 or so,')}", TableError, "column Age"),
         (f"{COLUMNS}\nb{ROW}", TableError, "not listed"),
         (f"{COLUMNS}\n{ROW.replace('50,', '6000,')}", DamagedError, "6000"),
         ("\xe4", TableError, "UTF-8"),

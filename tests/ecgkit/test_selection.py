@@ -212,6 +212,14 @@ def test_focus_at_the_edges() -> None:
     assert focus_score(spike[:, :8]).item() == 1  # in a short map Q90 lies between 0 and the peak
     assert focus_score(torch.tensor([[0.5]])).tolist() == [0.5]
     assert focus_score(torch.zeros(0, 10)).shape == (0,)
+    for cam in ([[0.5]], np.array([[0.5]]), torch.zeros(2, 0), torch.ones(2, 3) * 1j):
+        with pytest.raises(ValueError, match="cam is"):
+            scale(cam)
+        with pytest.raises(ValueError, match="cam is"):
+            focus_score(cam)
+    for gamma, epochs in ((0.9, 1.5), ("a", 2), (2, 2)):
+        with pytest.raises(ValueError, match="gamma is"):
+            srd_effective_epochs(gamma, epochs)
     for cam, q in ((torch.zeros(3), 0.9), (torch.zeros(1, 0), 0.9), (torch.ones(1, 3), 1.0)):
         with pytest.raises(ValueError, match=r"wanted|choose"):
             focus_score(cam, q)

@@ -413,6 +413,24 @@ def test_a_record_without_all_leads_is_named(cache: Path, root: Path) -> None:
         load(root)
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("[" * 100_000), os.mkfifo])
+def test_a_description_that_is_none(cache: Path, root: Path, damage: Callable[[Path], object]) -> None:
+    write_toy(root)
+    before = load(root).fingerprint
+    (description,) = cache.rglob("store.json")
+    description.unlink()
+    damage(description)
+    assert load(root).fingerprint == before
+
+
+def test_a_table_of_truth_that_nothing_planted(cache: Path, root: Path) -> None:
+    """A file of the user's, in a folder whose name is not UTF-8."""
+    root = Path(os.fsdecode(os.fsencode(root) + b"\xff"))
+    write_toy(root)
+    (root / "truth.csv").write_text("mine")
+    assert load(root).truth is None
+
+
 def test_planted_truth_follows_its_records(cache: Path, root: Path) -> None:
     write_toy(root)
     assert load(root).truth is None and load(root).version == "1"

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -506,10 +507,17 @@ def test_nothing_else_is_deleted(tmp_path: Path, change: Callable[[Path], None],
     assert contents(root) == before and [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+def test_files_that_are_gone_are_made_again(tmp_path: Path) -> None:
+    root = make_synthetic(tmp_path / "data", n=1)
+    before = contents(root)
+    shutil.rmtree(root / "records100")
+    assert contents(make_synthetic(root, n=1, sampling_rates_hz=100)) == before
+
+
 def test_places_that_are_no_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
-    for place in ("file", "file/below", "nowhere"):
+    for place in ("file", "file/below", "nowhere", "a" * 5000):
         with pytest.raises(StoreError, match=place):
             make_synthetic(tmp_path / place, n=1)
     assert (tmp_path / "file").read_text() == "mine" and not (tmp_path / "gone").exists()

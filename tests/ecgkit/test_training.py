@@ -97,6 +97,9 @@ def test_scaler_leaves_padding_out() -> None:
 
 
 def test_scaler_refuses_flat_signals() -> None:
+    flat = DeviceData.from_arrays(np.full((4, 12, 60), 0.1), np.eye(4), 20)  # rounding leaves a variance
+    with pytest.raises(ValueError, match="do not vary"):
+        fit_scaler(flat)
     data = toy()
     with pytest.raises(ValueError, match="do not vary"):
         fit_scaler(replace(data, signals=np.zeros_like(data.signals)))
@@ -249,11 +252,77 @@ def test_settings_that_make_no_sense_are_errors(kind: type, settings: dict, mess
         ({"lengths": torch.ones(3)}, "lengths have the shape"),
         ({"metadata": torch.full((40, 3), torch.nan)}, "metadata hold NaN"),
         ({"mv_per_unit": 0.0}, "must be above 0"),
+        ({"sampling_rate_hz": np.inf}, "must be above 0"),
+        ({"sampling_rate_hz": "100"}, "must be above 0"),
+        *(({"lengths": torch.full((40,), n)}, "whole numbers from 1 to 60") for n in (0, -3, 61, 50.5)),
     ],
 )
 def test_data_that_cannot_be_learned_from_are_errors(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(to_device(toy(), CPU), **changes)
+
+
+RANDOM = np.random.default_rng(0).normal(size=(4, 12, 60)).astype(np.float32)
+FORMS = {
+    "reversed": lambda x: x[:, :, ::-1][:, :, ::-1],
+    "big-endian": lambda x: x.astype(">f4"),
+    "objects": lambda x: x.astype(object),
+    "gradient": lambda x: torch.tensor(x, requires_grad=True),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_arrays_of_every_form_are_taken(form: str) -> None:
+    data = DeviceData.from_arrays(FORMS[form](RANDOM), np.eye(4), 20)
+    assert np.array_equal(data.signals.numpy(), RANDOM)
+    short = DeviceData.from_arrays(RANDOM.astype(">i2"), np.eye(4), 20)
+    assert short.signals.dtype == torch.int16 and np.array_equal(short.signals, RANDOM.astype(np.int16))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"signals": RANDOM + 1j}, "signals must hold real numbers"),
+        ({"signals": np.ma.masked_greater(RANDOM, 1)}, "signals has masked entries"),
+        ({"signals": RANDOM.astype(float) * 1e300}, "signals hold NaN or infinity"),
+        ({"labels": [["a"]] * 4}, "labels must hold real numbers"),
+        ({"lengths": [50.7] * 4}, "lengths must be whole numbers"),
+        ({"lengths": [np.nan] * 4}, "lengths must be whole numbers"),
+    ],
+)
+def test_arrays_that_would_be_read_wrongly_are_errors(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DeviceData.from_arrays(**{"signals": RANDOM, "labels": np.eye(4), "sampling_rate_hz": 20, **changes})
+
+
+def test_what_cannot_learn_is_said_before_the_first_step() -> None:
+    data = to_device(toy(), CPU)
+    with torch.inference_mode():
+        made_inside = tiny()
+    told = replace(data, metadata=torch.zeros(40, 3))
+    for model, part, options, message in (
+        (tiny().requires_grad_(False), data, {}, "no weight of the network can learn"),
+        (made_inside, data, {}, "made under torch.inference_mode"),
+        (tiny(), data, {"groups": [{"params": list(tiny().parameters())}]}, "weights of another network"),
+        (tiny(), told, {}, "takes no metadata"),
+        (tiny(), data, {"seed": 1.5}, "seed is 1.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train_classifier(model, part, part, Scaler(0.0, 0.3), CONFIG, **{"seed": 0, **options})
+    with pytest.raises(ValueError, match="takes no metadata"):
+        predict(tiny(), told, Scaler(0.0, 0.3))
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        predict(tiny(), data, Scaler(0.0, 0.3), batch_size=0)
+
+
+def test_gradients_are_taken_where_the_caller_takes_none(tmp_path: Path) -> None:
+    data, here, there = to_device(toy(), CPU), tiny(), tiny()
+    expected = train_classifier(here, data, data, Scaler(0.0, 0.3), CONFIG, seed=0).curve
+    with torch.inference_mode():
+        curve = train_classifier(
+            there, data, data, Scaler(0.0, 0.3), CONFIG, seed=0, checkpoint=str(tmp_path / "a.pt")
+        ).curve
+    assert curve == expected and (tmp_path / "a.pt").is_file()
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0, 0), (0, -1), (np.nan, 1), (0, np.nan), (0, np.inf)])

@@ -321,7 +321,7 @@ def dynamics(logits: ArrayLike, truth: ArrayLike) -> dict[str, NDArray[np.float6
     Raises:
         ValueError: As `sample_loss`.
     """
-    z = np.asarray(logits, np.float64)
+    z = as_array(logits, "logits").astype(np.float64, copy=False)
     place = cartography(z, truth)
     return {
         "loss": sample_loss(z[-1:], truth)[0],
