@@ -68,7 +68,7 @@ class DataSource:
     """How one data set is found, listed and read. To add a data set, write one module with
 
     1. ``files(root, sampling_rate_hz)``: every file that the result depends on (signals, headers, tables), as
-       str or Path. It runs at each load, so it only lists; `ecgkit.datasets.tabular.find_files` does it.
+       str or Path. It runs at each load, so it only lists; `ecgkit.tabular.find_files` does it.
     2. ``describe(root, sampling_rate_hz, files)``: it parses tables or headers and returns :class:`Contents`.
        It runs once, at conversion; the store keeps what it returns, so it may be slow.
     3. If the records are not plain WFDB, ``read(path, sampling_rate_hz)``, a function of module level (worker

@@ -45,13 +45,13 @@ from ecgkit.datasets.labels_challenge import (
     without_copies,
 )
 from ecgkit.datasets.splits import stratified_folds
-from ecgkit.datasets.tabular import find_files
 from ecgkit.errors import DataNotFoundError, FormatError, RecordError
 from ecgkit.signals.filters import resample
 from ecgkit.signals.formats import data_file
 from ecgkit.signals.header import Header
 from ecgkit.signals.read import read_millivolts, read_record
 from ecgkit.signals.record import age_from_text, comment_fields, sex_from_text
+from ecgkit.tabular import find_files
 
 __all__ = ["CHALLENGE_SETS", "CPSC2018", "CPSC2018_EXTRA", "CSN", "GEORGIA", "MELEP_SECONDS", "PTB"]
 

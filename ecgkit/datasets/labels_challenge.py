@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from ecgkit.datasets.code_systems import CPSC9, TABLES, code_of
-from ecgkit.datasets.tabular import Table, find_files, read_table
 from ecgkit.errors import DamagedError, DataNotFoundError, RecordError, TableError
 from ecgkit.signals.header import Header
 from ecgkit.signals.read import read_header
 from ecgkit.signals.record import age_from_text, codes_from_text, comment_fields, sex_from_text
+from ecgkit.tabular import Table, find_files, read_table
 
 __all__ = [
     "TRANCHES",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ecgkit.datasets.base import Labels
 from ecgkit.datasets.code_systems import TABLES
-from ecgkit.datasets.tabular import read_table
+from ecgkit.tabular import read_table
 
 __all__ = [
     "LEVELS",

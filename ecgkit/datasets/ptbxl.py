@@ -16,9 +16,9 @@ import pandas as pd
 
 from ecgkit.datasets.base import Contents, DataSource, Labels
 from ecgkit.datasets.labels_ptbxl import LEVELS, classes_of, level_labels, statements
-from ecgkit.datasets.tabular import Table, find_files, read_table
 from ecgkit.errors import TableError
 from ecgkit.signals.record import OLDEST_AGE
+from ecgkit.tabular import Table, find_files, read_table
 
 __all__ = ["PTBXL", "QUALITY_CLASSES", "SYNTHETIC", "TASKS", "read_labels", "read_metadata"]
 

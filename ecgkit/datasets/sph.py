@@ -24,10 +24,10 @@ from ecgkit.datasets.base import Contents, DataSource, Labels
 from ecgkit.datasets.code_systems import CATEGORIES, aha_codes, parse_statements
 from ecgkit.datasets.labels_challenge import label_matrix, without_copies
 from ecgkit.datasets.splits import stratified_folds
-from ecgkit.datasets.tabular import find_files, read_table
 from ecgkit.signals.filters import resample
 from ecgkit.signals.hdf5 import SPH_SAMPLING_RATE_HZ, read_sph
 from ecgkit.signals.record import OLDEST_AGE, SEXES
+from ecgkit.tabular import find_files, read_table
 
 __all__ = ["MAX_DURATION_S", "SPH", "read_metadata"]
 

@@ -31,9 +31,9 @@ from filelock import FileLock, Timeout
 from ecgkit import __version__
 from ecgkit.datasets.base import Contents, DataSource, ECGDataset, known_records
 from ecgkit.datasets.convert import Converted, convert_signals, read_wfdb
-from ecgkit.datasets.tabular import frame_to_arrays, frame_update, read_arrays, read_frame
 from ecgkit.errors import DamagedError, DataNotFoundError, EcgkitError, StoreError, TableError
 from ecgkit.files import sha256_file, write_error
+from ecgkit.tabular import frame_to_arrays, frame_update, read_arrays, read_frame
 
 __all__ = ["SCHEMA", "cache_root", "open_or_convert", "planted", "read_wfdb", "store_folder", "verify_store"]
 
@@ -119,7 +119,7 @@ def _code(source: DataSource) -> str:
     """
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
-    kinds = ("datasets/*.py", "signals/*.py", "datasets/tables/*.csv")
+    kinds = ("datasets/*.py", "signals/*.py", "tabular.py", "datasets/tables/*.csv")
     own: set[str] = set()  # names of our functions
     functions: list[Any] = [source.files, source.describe, source.read]
     for path in sorted(file for kind in kinds for file in package.glob(kind) if file.stem not in _OTHER_CODE):
@@ -127,7 +127,7 @@ def _code(source: DataSource) -> str:
         own.update(name.decode() for name in re.findall(rb"^def (\w+)", content, re.MULTILINE))
         digest.update(path.name.encode() + content)
     for name, module in sorted(sys.modules.items()):
-        if name.startswith(("ecgkit.datasets.", "ecgkit.signals.")):
+        if name.startswith(("ecgkit.datasets.", "ecgkit.signals.", "ecgkit.tabular")):
             functions += [vars(module)[function] for function in sorted(own & vars(module).keys())]
     for function in functions:
         while isinstance(function, partial):

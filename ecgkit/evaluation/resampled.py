@@ -58,7 +58,7 @@ def resample_counts(
         these.
 
     Raises:
-        ValueError: If `n` is not a whole number of at least 1, `y_true` is empty, or `groups` has missing
+        ValueError: If `n` is not a whole number of at least 1, `y_true` is empty, or `groups` is one alone or has missing
             values or another length than `y_true`.
         RareOutcomeError: If fewer than one resample in 500 has all classes.
 
@@ -77,6 +77,8 @@ def resample_counts(
         raise ValueError("y_true is empty")
     group_of = np.arange(size) if groups is None else group_numbers(groups, size)
     n_groups = int(group_of.max()) + 1
+    if groups is not None and n_groups < 2:
+        raise ValueError("all records are of one group: there is nothing to draw, so no interval")
     outcomes = _outcomes(truth) if redraw else np.empty((size, 0), dtype=np.float32)
     rng = np.random.default_rng(seed)
     kept = tried = 0

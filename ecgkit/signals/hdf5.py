@@ -15,7 +15,7 @@ from ecgkit.signals.record import MOST_MV, SEXES, STANDARD_LEADS, Record, age_fr
 if TYPE_CHECKING:
     import h5py
 
-    from ecgkit.datasets.tabular import Table
+    from ecgkit.tabular import Table
 
 __all__ = ["SPH_SAMPLING_RATE_HZ", "read_sph"]
 
@@ -129,7 +129,7 @@ def _all_stored(dataset: "h5py.Dataset") -> bool:
 
 def _metadata_row(path: Path) -> "Table | None":
     """The row of this record in the nearest metadata.csv; None where there is no table."""
-    from ecgkit.datasets.tabular import Table
+    from ecgkit.tabular import Table
 
     for folder in (path.absolute().parent, path.absolute().parent.parent):
         file = folder / "metadata.csv"
@@ -149,7 +149,7 @@ def _metadata_row(path: Path) -> "Table | None":
 @lru_cache(maxsize=2)
 def _metadata(file: Path, _modified: int, _size: int) -> tuple["Table", dict[str, int]]:
     """metadata.csv, and the row of each record in it; read again when the file changes."""
-    from ecgkit.datasets.tabular import read_table
+    from ecgkit.tabular import read_table
 
     table = read_table(file, _COLUMNS, "metadata.csv of SPH", "move the record elsewhere")
     names = [re.sub(r"\.h5$", "", cell, flags=re.IGNORECASE) for cell in table.columns["ECG_ID"]]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Each folder imports only from itself and from those before it.
 LAYERS = {
     "ecgkit": (
-        *("errors", "files", "signals", "datasets", "models", "evaluation", "explain"),
+        *("errors", "files", "tabular", "signals", "datasets", "models", "evaluation", "explain"),
         *("training", "transfer", "compression", "cli_train", "cli"),
     ),
     "ecgbook": ("runs", "experiments", "papers", "page", "cli"),
