@@ -58,8 +58,8 @@ def resample_counts(
         these.
 
     Raises:
-        ValueError: If `n` is not a whole number of at least 1, `y_true` is empty, or `groups` is one alone, or
-            has missing values or another length than `y_true`.
+        ValueError: If `n` is not a whole number of at least 1, `y_true` is empty, or `groups` is one alone,
+            or has missing values or another length than `y_true`.
         RareOutcomeError: If fewer than one resample in 500 has all classes.
 
     Source:
