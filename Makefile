@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml tools/install.sh
 
 book: $(STAMP)  ## execute the notebooks and build the book (DATA=synthetic|ptbxl, PROFILE=quick|full)
 	$(BIN)/python tools/build_book.py --data "$(DATA)" --profile "$(PROFILE)"
-	ECGKIT_REQUIRE_BOOK=1 $(BIN)/pytest tests/test_book.py
+	ECGKIT_REQUIRE_BOOK=1 $(BIN)/pytest tests/book/test_book.py
 	@echo "The book: _build/html/index.html"
 
 test: $(STAMP)  ## run every test
